@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMBackend as the device in front of it sees it. Backends themselves need only the public
+ * <tpmdev/backend.h>; a device needs this too.
+ *
+ * Implemented by backend.c (stage 4 of 6), used by hw/tpm/request.c (stages 3 and 5).
+ */
+#ifndef TPM_BACKEND_INTERNAL_H
+#define TPM_BACKEND_INTERNAL_H
+
+#include <tpmdev/backend.h>
+
+/*
+ * What a backend tells its device. No backend lock is held during these calls, and none is made
+ * after tpm_backend_unbind() has returned. They come from any thread, also from within a call
+ * the device makes.
+ */
+typedef struct TPMBackendClient {
+    /* A start is over: error is NULL, or says why the TPM is not ready. */
+    void (*started)(void *client, const GError *error);
+    /* The command is done; response is well formed. error is set if it had to be made up here. */
+    void (*completed)(void *client, const uint8_t *response, size_t size, const GError *error);
+    /* The tpmEstablished flag, once it is known and whenever it changes. */
+    void (*established)(void *client, bool established);
+    /* The TPM failed while there was nothing to do. */
+    void (*failed)(void *client, const GError *error);
+} TPMBackendClient;
+
+/*
+ * Make the backend serve this client. context is the host's, to which all calls of the client
+ * are then confined save those from within its own; or NULL for the library's I/O thread.
+ * Fails with TPM_ERROR_IN_USE when it serves another.
+ */
+bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, void *client,
+                      GMainContext *context, GError **error);
+
+/* End that; waits for calls of the client that are under way on other threads. */
+void tpm_backend_unbind(TPMBackend *backend);
+
+/*
+ * The device side of the state table in <tpmdev/backend.h>. The client makes these calls one at
+ * a time, and start and submit only when the last start or submit has been answered.
+ */
+void tpm_backend_start(TPMBackend *backend, size_t buffer_size);
+void tpm_backend_submit(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size,
+                        bool linger);
+void tpm_backend_poll(TPMBackend *backend);
+void tpm_backend_linger_end(TPMBackend *backend);
+void tpm_backend_cancel(TPMBackend *backend);
+void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality);
+
+/* Can submit be called with linger set? */
+bool tpm_backend_can_linger(const TPMBackend *backend);
+
+/* Which of the class's optional members are there, given the size it was compiled with? */
+#define TPM_CLASS_HAS(klass, member)                                                               \
+    ((klass)->size >= offsetof(TPMBackendClass, member) + sizeof((klass)->member) &&               \
+     (klass)->member != NULL)
+
+#endif /* TPM_BACKEND_INTERNAL_H */

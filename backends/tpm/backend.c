@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMBackend: stage 4 of 6. Holds every backend to the state × call table of
+ * <tpmdev/backend.h>, keeps the bytes of the command under way, checks what comes back, and sees
+ * to it that the device hears of it on the right thread.
+ *
+ * From hw/tpm/request.c (stage 3), to the functions of a TPMBackendClass, and back to
+ * hw/tpm/request.c (stage 5).
+ *
+ * One lock, a leaf: it is held to look at the state and to change it, never while a class or a
+ * client is called.
+ */
+#include "backend-internal.h"
+#include "command.h"
+#include "io.h"
+
+#include <string.h>
+
+typedef enum BackendState {
+    BACKEND_STOPPED,   /* made, never started */
+    BACKEND_STARTING,  /* start() was called and not answered */
+    BACKEND_READY,     /* waiting for a command */
+    BACKEND_EXECUTING, /* submit() was called and not answered */
+    BACKEND_FAILED,    /* failed(); only start() leads out of it */
+} BackendState;
+
+/* What a client is to be told; several can wait when they must be told on the host's context. */
+typedef enum News {
+    NEWS_STARTED = 1 << 0,
+    NEWS_COMPLETED = 1 << 1,
+    NEWS_ESTABLISHED = 1 << 2,
+    NEWS_FAILED = 1 << 3,
+} News;
+
+struct TPMBackend {
+    gatomicrefcount refs;
+    const TPMBackendClass *klass;
+    void *self;
+    char *id;
+    TPMVersion version;
+    size_t tpm_buffer_size; /* what the TPM takes */
+
+    GMutex lock; /* for all below */
+    BackendState state;
+    size_t buffer_size; /* what device and TPM agreed on at the last start */
+    TPMCommand command; /* the one under way */
+    uint8_t *command_data;
+
+    const TPMBackendClient *callbacks; /* NULL while no device is bound */
+    void *client;
+    GThread *caller;       /* the thread on which a device is calling the class, or NULL */
+    unsigned client_calls; /* calls of the client under way */
+    GCond client_idle;     /* client_calls became 0 */
+    GMainContext *context; /* set by bind, and then constant until the next bind */
+    bool own_context;      /* it is that of the library's I/O thread, not the host's */
+
+    /* News that waits for the host's context, and the source there that delivers it. */
+    GSource *mailbox; /* NULL when the context is our own: every thread will do then */
+    unsigned news;
+    bool established;
+    uint8_t *response;
+    size_t response_size;
+    GError *start_error;
+    GError *response_error;
+    GError *failure;
+};
+
+/* ---- life ---- */
+
+/*
+ * The context stays until the next bind or the end: a class may have sources on it, and moves
+ * them when the next start() shows it another one.
+ */
+static void release_context(TPMBackend *backend)
+{
+    GMainContext *context = g_steal_pointer(&backend->context);
+
+    if (context) {
+        g_main_context_unref(context);
+        if (backend->own_context) {
+            tpm_io_release();
+        }
+    }
+}
+
+static bool backend_new_check(const TPMBackendClass *klass, const char *id,
+                              const TPMBackendInfo *info, GError **error)
+{
+    const char *wrong = NULL;
+
+    if (!TPM_CLASS_HAS(klass, start) || !TPM_CLASS_HAS(klass, submit) ||
+        !TPM_CLASS_HAS(klass, destroy) || !TPM_CLASS_HAS(klass, type)) {
+        wrong = "the class lacks a type, start(), submit() or destroy()";
+    } else if (!id || !*id) {
+        wrong = "the id is empty; give the backend a name";
+    } else if (info->version != TPM_VERSION_1_2 && info->version != TPM_VERSION_2_0) {
+        wrong = "the version is neither TPM_VERSION_1_2 nor TPM_VERSION_2_0";
+    } else if (info->buffer_size < TPM_BUFFER_SIZE_MIN) {
+        wrong = "the buffer size is below TPM_BUFFER_SIZE_MIN";
+    }
+    if (wrong) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION, "TPM backend: %s", wrong);
+    }
+    return !wrong;
+}
+
+TPMBackend *tpmdev_backend_new(const TPMBackendClass *klass, const char *id,
+                               const TPMBackendInfo *info, void *self, GError **error)
+{
+    if (!backend_new_check(klass, id, info, error)) {
+        return NULL;
+    }
+    TPMBackend *backend = g_new0(TPMBackend, 1);
+
+    g_atomic_ref_count_init(&backend->refs);
+    backend->klass = klass;
+    backend->self = self;
+    backend->id = g_strdup(id);
+    backend->version = info->version;
+    backend->tpm_buffer_size = MIN(info->buffer_size, TPM_BUFFER_SIZE_MAX);
+    backend->command_data = g_malloc(backend->tpm_buffer_size);
+    backend->response = g_malloc(backend->tpm_buffer_size);
+    g_mutex_init(&backend->lock);
+    g_cond_init(&backend->client_idle);
+    return backend;
+}
+
+TPMBackend *tpmdev_backend_ref(TPMBackend *backend)
+{
+    g_atomic_ref_count_inc(&backend->refs);
+    return backend;
+}
+
+TPMBackend *tpmdev_backend_unref(TPMBackend *backend)
+{
+    if (!backend || !g_atomic_ref_count_dec(&backend->refs)) {
+        return NULL;
+    }
+    backend->klass->destroy(backend->self);
+    g_mutex_clear(&backend->lock);
+    g_cond_clear(&backend->client_idle);
+    release_context(backend);
+    g_clear_error(&backend->start_error);
+    g_clear_error(&backend->response_error);
+    g_clear_error(&backend->failure);
+    g_free(backend->command_data);
+    g_free(backend->response);
+    g_free(backend->id);
+    g_free(backend);
+    return NULL;
+}
+
+const char *tpmdev_backend_get_id(const TPMBackend *backend)
+{
+    return backend->id;
+}
+
+const char *tpmdev_backend_get_type(const TPMBackend *backend)
+{
+    return backend->klass->type;
+}
+
+TPMVersion tpmdev_backend_get_version(const TPMBackend *backend)
+{
+    return backend->version;
+}
+
+size_t tpmdev_backend_get_buffer_size(const TPMBackend *backend)
+{
+    return backend->tpm_buffer_size;
+}
+
+GMainContext *tpmdev_backend_get_context(TPMBackend *backend)
+{
+    return backend->context;
+}
+
+/* ---- telling the client ---- */
+
+/* All news at once, taken out of the backend so that it can be told without the lock. */
+typedef struct Delivery {
+    unsigned news;
+    bool established;
+    GError *start_error;
+    GError *response_error;
+    GError *failure;
+} Delivery;
+
+/*
+ * Called with the lock held, returns with it held. The response stays where it is: the client
+ * submits nothing new before it has been told of this one.
+ */
+static void deliver_locked(TPMBackend *backend)
+{
+    Delivery delivery = {
+        .news = backend->news,
+        .established = backend->established,
+        .start_error = g_steal_pointer(&backend->start_error),
+        .response_error = g_steal_pointer(&backend->response_error),
+        .failure = g_steal_pointer(&backend->failure),
+    };
+    const TPMBackendClient *callbacks = backend->callbacks;
+    void *client = backend->client;
+
+    backend->news = 0;
+    if (callbacks && delivery.news) {
+        backend->client_calls++;
+        g_mutex_unlock(&backend->lock);
+        if (delivery.news & NEWS_ESTABLISHED) {
+            callbacks->established(client, delivery.established);
+        }
+        if (delivery.news & NEWS_FAILED) {
+            callbacks->failed(client, delivery.failure);
+        }
+        if (delivery.news & NEWS_STARTED) {
+            callbacks->started(client, delivery.start_error);
+        }
+        if (delivery.news & NEWS_COMPLETED) {
+            callbacks->completed(client, backend->response, backend->response_size,
+                                 delivery.response_error);
+        }
+        g_mutex_lock(&backend->lock);
+        if (--backend->client_calls == 0) {
+            g_cond_broadcast(&backend->client_idle);
+        }
+    }
+    g_clear_error(&delivery.start_error);
+    g_clear_error(&delivery.response_error);
+    g_clear_error(&delivery.failure);
+}
+
+/* May the client be told on this thread, right now? */
+static bool may_deliver_here(TPMBackend *backend)
+{
+    return !backend->mailbox || backend->caller == g_thread_self() ||
+           g_main_context_is_owner(backend->context);
+}
+
+/* Called with the lock held after news was added; releases it. */
+static void tell_and_unlock(TPMBackend *backend)
+{
+    if (may_deliver_here(backend)) {
+        deliver_locked(backend);
+    } else {
+        g_source_set_ready_time(backend->mailbox, 0);
+    }
+    g_mutex_unlock(&backend->lock);
+}
+
+static gboolean mailbox_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    TPMBackend *backend = data;
+
+    (void)callback;
+    g_source_set_ready_time(source, -1);
+    g_mutex_lock(&backend->lock);
+    deliver_locked(backend);
+    g_mutex_unlock(&backend->lock);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean mailbox_callback(gpointer data)
+{
+    (void)data; /* never called: mailbox_dispatch() does the work, this only carries its data */
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs mailbox_funcs = { .dispatch = mailbox_dispatch };
+
+static void mailbox_destroyed(gpointer data)
+{
+    tpmdev_backend_unref(data);
+}
+
+static GSource *mailbox_new(TPMBackend *backend, GMainContext *context)
+{
+    GSource *source = g_source_new(&mailbox_funcs, sizeof(GSource));
+
+    g_source_set_name(source, "tpmdev-mailbox");
+    g_source_set_callback(source, mailbox_callback, tpmdev_backend_ref(backend), mailbox_destroyed);
+    g_source_attach(source, context);
+    return source;
+}
+
+/* ---- binding ---- */
+
+bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, void *client,
+                      GMainContext *host_context, GError **error)
+{
+    GMainContext *context = host_context ? g_main_context_ref(host_context) : tpm_io_acquire(error);
+
+    if (!context) {
+        return false;
+    }
+    g_mutex_lock(&backend->lock);
+    bool bound = !backend->callbacks;
+
+    if (bound) {
+        backend->callbacks = callbacks;
+        backend->client = client;
+    }
+    g_mutex_unlock(&backend->lock);
+    if (!bound) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
+                    "TPM backend '%s' is already initialized: it serves another device; "
+                    "give each device a backend of its own",
+                    backend->id);
+        g_main_context_unref(context);
+        if (!host_context) {
+            tpm_io_release();
+        }
+        return false;
+    }
+    release_context(backend);
+    backend->context = context;
+    backend->own_context = !host_context;
+    backend->mailbox = host_context ? mailbox_new(backend, context) : NULL;
+    return true;
+}
+
+void tpm_backend_unbind(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    GSource *mailbox = g_steal_pointer(&backend->mailbox);
+    bool executing = backend->state == BACKEND_EXECUTING;
+
+    backend->callbacks = NULL;
+    backend->state = BACKEND_STOPPED;
+    while (backend->client_calls > 0) {
+        g_cond_wait(&backend->client_idle, &backend->lock);
+    }
+    backend->news = 0;
+    g_clear_error(&backend->start_error);
+    g_clear_error(&backend->response_error);
+    g_clear_error(&backend->failure);
+    g_mutex_unlock(&backend->lock);
+
+    if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
+        backend->klass->cancel(backend->self);
+    }
+    if (mailbox) {
+        g_source_destroy(mailbox);
+        g_source_unref(mailbox);
+    }
+}
+
+/* ---- the device side of the table ---- */
+
+/* Every call of the class goes through here: news it brings may be told on this thread. */
+static void caller_enter(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    backend->caller = g_thread_self();
+    g_mutex_unlock(&backend->lock);
+}
+
+static void caller_leave(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    backend->caller = NULL;
+    g_mutex_unlock(&backend->lock);
+}
+
+void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
+{
+    g_mutex_lock(&backend->lock);
+    g_assert(backend->state != BACKEND_STARTING && backend->state != BACKEND_EXECUTING);
+    backend->state = BACKEND_STARTING;
+    backend->buffer_size = MIN(buffer_size, backend->tpm_buffer_size);
+    buffer_size = backend->buffer_size;
+    g_mutex_unlock(&backend->lock);
+
+    caller_enter(backend);
+    backend->klass->start(backend->self, buffer_size);
+    caller_leave(backend);
+}
+
+/* Called with the lock held, in EXECUTING, STOPPED or FAILED: the command ends without a TPM. */
+static void complete_with_failure_locked(TPMBackend *backend, GError *error)
+{
+    tpmdev_failure_response(backend->version, backend->response);
+    backend->response_size = TPM_HEADER_SIZE;
+    g_clear_error(&backend->response_error);
+    backend->response_error = error;
+    backend->news |= NEWS_COMPLETED;
+}
+
+void tpm_backend_submit(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size,
+                        bool linger)
+{
+    g_mutex_lock(&backend->lock);
+    g_assert(backend->state != BACKEND_STARTING && backend->state != BACKEND_EXECUTING);
+    backend->caller = g_thread_self();
+    if (backend->state == BACKEND_READY) {
+        g_assert(size <= backend->buffer_size);
+        backend->state = BACKEND_EXECUTING;
+        memcpy(backend->command_data, data, size);
+        backend->command = (TPMCommand){ locality, size, backend->command_data };
+        g_mutex_unlock(&backend->lock);
+        backend->klass->submit(backend->self, &backend->command, linger);
+    } else {
+        complete_with_failure_locked(backend, g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM,
+                                                          "TPM backend '%s' has failed; the "
+                                                          "command was not sent",
+                                                          backend->id));
+        deliver_locked(backend);
+        g_mutex_unlock(&backend->lock);
+    }
+    caller_leave(backend);
+}
+
+bool tpm_backend_can_linger(const TPMBackend *backend)
+{
+    return TPM_CLASS_HAS(backend->klass, poll) && TPM_CLASS_HAS(backend->klass, linger_end);
+}
+
+void tpm_backend_poll(TPMBackend *backend)
+{
+    caller_enter(backend);
+    backend->klass->poll(backend->self);
+    caller_leave(backend);
+}
+
+void tpm_backend_linger_end(TPMBackend *backend)
+{
+    caller_enter(backend);
+    backend->klass->linger_end(backend->self);
+    caller_leave(backend);
+}
+
+void tpm_backend_cancel(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    bool executing = backend->state == BACKEND_EXECUTING;
+    g_mutex_unlock(&backend->lock);
+
+    if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
+        caller_enter(backend);
+        backend->klass->cancel(backend->self);
+        caller_leave(backend);
+    }
+}
+
+void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality)
+{
+    if (TPM_CLASS_HAS(backend->klass, reset_established)) {
+        caller_enter(backend);
+        backend->klass->reset_established(backend->self, locality);
+        caller_leave(backend);
+    }
+}
+
+/* ---- the backend side of the table ---- */
+
+void tpmdev_backend_started(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    switch (backend->state) {
+    case BACKEND_STARTING:
+        backend->state = BACKEND_READY;
+        backend->news |= NEWS_STARTED;
+        break;
+    case BACKEND_STOPPED:
+    case BACKEND_READY:
+    case BACKEND_EXECUTING:
+    case BACKEND_FAILED:
+        break;
+    }
+    tell_and_unlock(backend);
+}
+
+void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t size)
+{
+    g_mutex_lock(&backend->lock);
+    switch (backend->state) {
+    case BACKEND_EXECUTING:
+        backend->state = BACKEND_READY;
+        if (tpm_response_check(response, size, backend->buffer_size)) {
+            memcpy(backend->response, response, size);
+            backend->response_size = size;
+            backend->news |= NEWS_COMPLETED;
+        } else {
+            complete_with_failure_locked(
+                backend, g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL,
+                                     "TPM backend '%s' answered with %zu bytes that are no "
+                                     "response of at most %zu bytes",
+                                     backend->id, size, backend->buffer_size));
+        }
+        break;
+    case BACKEND_STOPPED:
+    case BACKEND_STARTING:
+    case BACKEND_READY:
+    case BACKEND_FAILED:
+        break;
+    }
+    tell_and_unlock(backend);
+}
+
+void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
+{
+    g_mutex_lock(&backend->lock);
+    switch (backend->state) {
+    case BACKEND_STARTING:
+        g_clear_error(&backend->start_error);
+        backend->start_error = g_error_copy(error);
+        backend->news |= NEWS_STARTED;
+        break;
+    case BACKEND_EXECUTING:
+        complete_with_failure_locked(backend, g_error_copy(error));
+        break;
+    case BACKEND_STOPPED:
+    case BACKEND_READY:
+        g_clear_error(&backend->failure);
+        backend->failure = g_error_copy(error);
+        backend->news |= NEWS_FAILED;
+        break;
+    case BACKEND_FAILED:
+        break;
+    }
+    backend->state = BACKEND_FAILED;
+    tell_and_unlock(backend);
+}
+
+void tpmdev_backend_set_established(TPMBackend *backend, bool established)
+{
+    g_mutex_lock(&backend->lock);
+    if (backend->established != established) {
+        backend->established = established;
+        backend->news |= NEWS_ESTABLISHED;
+    }
+    tell_and_unlock(backend);
+}

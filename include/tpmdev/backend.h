@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMBackend: the TPM behind a device.
+ *
+ * Three are built in: `libtpms` (a TPM in this process), `emulator` (swtpm over its socket) and
+ * `null` (a dead TPM, and the model for those who write their own; read backends/tpm/null.c).
+ * A backend serves one device at a time.
+ *
+ * Who calls whom. The device side calls the functions of a TPMBackendClass, never two at a time
+ * for one backend, on a vCPU's thread as often as not: none of them may block. The backend
+ * answers by calling tpmdev_backend_started(), tpmdev_backend_complete() and their neighbours
+ * below, at once from within the call or later from any thread; the device cannot tell.
+ *
+ * The state of a backend and what each call does in it. backends/tpm/backend.c holds every
+ * backend to this table, so a class needs no checks of its own.
+ *
+ *                 STOPPED      STARTING      READY         EXECUTING      FAILED
+ *   device side
+ *     start       → STARTING   refused       → STARTING    refused        → STARTING
+ *     submit      failure      refused       → EXECUTING   refused        failure
+ *     cancel      no effect    no effect     no effect     class cancel   no effect
+ *   backend side
+ *     started     dropped      → READY       dropped       dropped        dropped
+ *     complete    dropped      dropped       dropped       → READY        dropped
+ *     failed      → FAILED     → FAILED      → FAILED      → FAILED       stays
+ *
+ * "failure": the command is answered at once with the failure response of the TPM's version.
+ * "refused": an error of the device side that cannot happen through libtpmdev's own devices.
+ * "dropped": ignored; a backend that answers twice or late does no harm. A command under way
+ * when a backend fails ends with the failure response.
+ */
+#ifndef TPMDEV_BACKEND_H
+#define TPMDEV_BACKEND_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tpmdev/error.h>
+#include <tpmdev/version.h>
+
+G_BEGIN_DECLS
+
+/** Bytes of the smallest command or response: tag, size and code (TPM 2.0 Part 1, "Command/Response
+ * Structure"). */
+#define TPM_HEADER_SIZE 10u
+
+/** The largest command or response this library carries, in bytes. */
+#define TPM_BUFFER_SIZE_MAX 4096u
+
+/** The smallest buffer a backend may have, in bytes; swtpm's protocol allows stand-ins this. */
+#define TPM_BUFFER_SIZE_MIN 128u
+
+/**
+ * TPMVersion: the version of a TPM, numbered as `etc/tpm/config` has it
+ * @TPM_VERSION_1_2: TPM Main Specification version 1.2
+ * @TPM_VERSION_2_0: TPM Library Specification family 2.0
+ */
+typedef enum TPMVersion {
+    TPM_VERSION_1_2 = 1,
+    TPM_VERSION_2_0 = 2,
+} TPMVersion;
+
+/** TPMBackend: one TPM. Reference-counted; create one with a constructor below. */
+typedef struct TPMBackend TPMBackend;
+
+/** TPMOptions: the parsed form of an option string such as `emulator,id=tpm0,chardev=c`. */
+typedef struct TPMOptions TPMOptions;
+
+/**
+ * TPMCommand: a command on its way to a TPM
+ * @locality: 0 to 4, the locality that sent it
+ * @size:     bytes at @data; TPM_HEADER_SIZE or more, equal to the size field in the header,
+ *            and no more than the buffer size given to start()
+ * @data:     the command; stays valid and unchanged until the backend completes it, fails, or
+ *            is destroyed
+ */
+typedef struct TPMCommand {
+    uint8_t locality;
+    size_t size;
+    const uint8_t *data;
+} TPMCommand;
+
+/**
+ * TPMBackendClass: what a kind of backend can do
+ *
+ * New members are only ever added at the end; one beyond @size is taken as NULL. Each function
+ * gets the `self` of tpmdev_backend_new(). Those marked (optional) may be NULL.
+ */
+typedef struct TPMBackendClass {
+    /** sizeof(TPMBackendClass) of whoever fills it, in bytes */
+    size_t size;
+
+    /** the name used on a command line, such as "emulator"; lower case, no comma */
+    const char *type;
+
+    /** one line for people */
+    const char *description;
+
+    /** (optional) the options create() takes besides `id`, NULL-terminated */
+    const char *const *options;
+
+    /**
+     * create: (optional) make a backend from an option string
+     *
+     * Called by tpmdev_backend_new_from_string() with options whose names are all known. May
+     * block for a bounded time. Returns what tpmdev_backend_new() gave, or NULL with @error set.
+     */
+    TPMBackend *(*create)(const TPMOptions *options, GError **error);
+
+    /**
+     * start: power-cycle the TPM and make it ready (_TPM_Init)
+     * @buffer_size: bytes of the largest command and response the device can carry
+     *
+     * Must not block. Answer with tpmdev_backend_started() or tpmdev_backend_failed(). Called at
+     * every device reset, also after a failure, when it should try to recover.
+     */
+    void (*start)(void *self, size_t buffer_size);
+
+    /**
+     * submit: carry out a command
+     * @command: its bytes; see TPMCommand for how long they last
+     * @linger:  the caller will call poll() for a moment before it calls linger_end(); only
+     *           ever true when both are there
+     *
+     * Must not block. Answer with tpmdev_backend_complete() or tpmdev_backend_failed().
+     */
+    void (*submit)(void *self, const TPMCommand *command, bool linger);
+
+    /**
+     * poll: (optional) look, without blocking, whether the lingering command is done
+     *
+     * If it is, complete it before returning. Until linger_end(), complete it nowhere else.
+     */
+    void (*poll)(void *self);
+
+    /** linger_end: (optional) no more poll(); the command completes on its own from here on */
+    void (*linger_end)(void *self);
+
+    /**
+     * cancel: (optional) make the command under way end soon
+     *
+     * Must not block. The command still completes, with its response or with a cancelled one.
+     */
+    void (*cancel)(void *self);
+
+    /**
+     * reset_established: (optional) clear the tpmEstablished flag
+     * @locality: 3 or 4, the locality that asks
+     *
+     * Must not block. Report the outcome with tpmdev_backend_set_established().
+     */
+    void (*reset_established)(void *self, uint8_t locality);
+
+    /**
+     * destroy: stop the TPM in an orderly way and free @self
+     *
+     * The last call. May block for a bounded time. A command still under way is abandoned.
+     */
+    void (*destroy)(void *self);
+} TPMBackendClass;
+
+/**
+ * TPMBackendInfo: what is known of a TPM once it is found
+ * @size:        sizeof(TPMBackendInfo), in bytes
+ * @version:     its version
+ * @buffer_size: bytes of the largest command and response it takes, TPM_BUFFER_SIZE_MIN to
+ *               TPM_BUFFER_SIZE_MAX; more is taken as TPM_BUFFER_SIZE_MAX
+ */
+typedef struct TPMBackendInfo {
+    size_t size;
+    TPMVersion version;
+    size_t buffer_size;
+} TPMBackendInfo;
+
+/* ---- for those who use a backend ---- */
+
+/**
+ * TPMChardevLookup: the path of a character device's unix socket
+ * @opaque: as given to tpmdev_backend_new_from_string()
+ * @id:     the `chardev=` an option string named
+ *
+ * Returns a path that stays valid for the call, or NULL when there is no such device.
+ */
+typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
+
+/**
+ * tpmdev_backend_new_from_string: make a backend as a command line describes it
+ * @options: `TYPE,id=ID[,NAME=VALUE...]`; a comma inside a value is written twice
+ * @lookup:  finds the socket of a `chardev=`; NULL when there are none
+ * @opaque:  for @lookup
+ * @error:   where a failure is described
+ *
+ * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0]`; `emulator,id=,path=` or
+ * `emulator,id=,chardev=`; `null,id=[,version=1.2|2.0]`; and what tpmdev_backend_register()
+ * added. May block for a bounded time: call it from a host's own thread, not from a vCPU's.
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION,
+ * TPM_ERROR_MISSING_OPTION, TPM_ERROR_NOT_FOUND for an unknown type or chardev, or what the
+ * type's constructor reports.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_new_from_string(const char *options, TPMChardevLookup lookup,
+                                           void *opaque, GError **error);
+
+/**
+ * TPMLibtpmsConfig: a TPM in this process
+ * @size:      sizeof(TPMLibtpmsConfig), in bytes
+ * @id:        the backend's name
+ * @directory: an existing directory that holds the TPM's state; a new TPM is made in an empty one
+ * @version:   the TPM's version; the state in @directory must be of the same one
+ */
+typedef struct TPMLibtpmsConfig {
+    size_t size;
+    const char *id;
+    const char *directory;
+    TPMVersion version;
+} TPMLibtpmsConfig;
+
+/**
+ * tpmdev_backend_libtpms_new: make a TPM of libtpms in this process
+ * @config: what to make; copied
+ * @error:  where a failure is described
+ *
+ * libtpms is global to its process, so there can be one at a time. May block for a bounded time.
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_IN_USE for a second instance,
+ * TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the directory, TPM_ERROR_STATE_DAMAGED or
+ * TPM_ERROR_STATE_MISMATCH for what is in it, TPM_ERROR_TPM for a refusal of libtpms.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **error);
+
+/**
+ * TPMEmulatorConfig: a TPM emulator that speaks swtpm's socket protocol
+ * @size: sizeof(TPMEmulatorConfig), in bytes
+ * @id:   the backend's name
+ * @path: its unix control socket
+ */
+typedef struct TPMEmulatorConfig {
+    size_t size;
+    const char *id;
+    const char *path;
+} TPMEmulatorConfig;
+
+/**
+ * tpmdev_backend_emulator_new: connect to swtpm
+ * @config: where it is; copied
+ * @error:  where a failure is described
+ *
+ * Connects, hands over the data channel, asks for capabilities and version. May block for a
+ * bounded time.
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the
+ * socket, TPM_ERROR_TIMED_OUT or TPM_ERROR_PROTOCOL for a peer that is no swtpm,
+ * TPM_ERROR_UNSUPPORTED for one that lacks a needed capability.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error);
+
+/**
+ * tpmdev_backend_null_new: make a dead TPM
+ * @id:      the backend's name
+ * @version: the version in whose shape it answers failure
+ * @error:   where a failure is described
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_null_new(const char *id, TPMVersion version, GError **error);
+
+/** tpmdev_backend_ref: take a reference to @backend; returns it; any thread may call it */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_ref(TPMBackend *backend);
+
+/**
+ * tpmdev_backend_unref: drop a reference
+ * @backend: a backend, or NULL
+ *
+ * A device holds a reference of its own. Dropping the last one stops the TPM in an orderly way
+ * and may block for a bounded time. Returns NULL.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_unref(TPMBackend *backend);
+
+/** tpmdev_backend_get_id: the backend's name; valid as long as the backend; any thread */
+TPMDEV_EXPORT
+const char *tpmdev_backend_get_id(const TPMBackend *backend);
+
+/** tpmdev_backend_get_type: its class's type, such as "libtpms"; static; any thread */
+TPMDEV_EXPORT
+const char *tpmdev_backend_get_type(const TPMBackend *backend);
+
+/** tpmdev_backend_get_version: the version of its TPM; any thread */
+TPMDEV_EXPORT
+TPMVersion tpmdev_backend_get_version(const TPMBackend *backend);
+
+/** tpmdev_backend_get_buffer_size: bytes of the largest command it takes; any thread */
+TPMDEV_EXPORT
+size_t tpmdev_backend_get_buffer_size(const TPMBackend *backend);
+
+/**
+ * tpmdev_backend_get_types: the types tpmdev_backend_new_from_string() knows
+ *
+ * Any thread may call it. Returns a NULL-terminated array in the order of registration; free it
+ * with g_free(), its strings are static.
+ */
+TPMDEV_EXPORT
+const char **tpmdev_backend_get_types(void);
+
+/**
+ * tpmdev_backend_get_description: one line for people about a type
+ * @type: a name tpmdev_backend_get_types() gave
+ *
+ * Any thread may call it. Returns a static string, or NULL for a type that is unknown.
+ */
+TPMDEV_EXPORT
+const char *tpmdev_backend_get_description(const char *type);
+
+/* ---- for those who write a backend ---- */
+
+/**
+ * tpmdev_backend_register: let option strings name a class
+ * @klass: the class; must stay valid for the life of the process
+ * @error: where a failure is described
+ *
+ * Any thread may call it. Returns TRUE, or FALSE: TPM_ERROR_INVALID_OPTION for a class without
+ * type or create(), TPM_ERROR_IN_USE for a type that is taken.
+ */
+TPMDEV_EXPORT
+gboolean tpmdev_backend_register(const TPMBackendClass *klass, GError **error);
+
+/**
+ * tpmdev_backend_new: make a backend of a class
+ * @klass: the class; must stay valid as long as the backend
+ * @id:    its name; not empty; copied
+ * @info:  what is known of its TPM; copied
+ * @self:  handed to every function of @klass
+ * @error: where a failure is described
+ *
+ * Returns a backend with one reference that owns @self, or NULL with @self left to the caller:
+ * TPM_ERROR_INVALID_OPTION for an id, info or class that cannot be used.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_new(const TPMBackendClass *klass, const char *id,
+                               const TPMBackendInfo *info, void *self, GError **error);
+
+/**
+ * tpmdev_backend_started: the TPM is ready for commands
+ *
+ * Answers start(). Any thread may call it, also from within start().
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_started(TPMBackend *backend);
+
+/**
+ * tpmdev_backend_complete: the command under way is done
+ * @response: the TPM's response; needed only during the call
+ * @size:     bytes at @response; 0 when there is none and the guest is to see a failure
+ *
+ * Answers submit(). Any thread may call it, also from within submit(). The response is checked
+ * here: one that is no well-formed response of at most the buffer size becomes a failure.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t size);
+
+/**
+ * tpmdev_backend_failed: the TPM is gone or in no state to serve
+ * @error: what happened, in words; copied
+ *
+ * Answers start() or submit(), or comes unasked. Any thread may call it.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_failed(TPMBackend *backend, const GError *error);
+
+/**
+ * tpmdev_backend_set_established: the state of the tpmEstablished flag
+ * @established: true when a D-RTM sequence has set it
+ *
+ * Any thread may call it. Until the first call a device takes the flag as not set.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_set_established(TPMBackend *backend, bool established);
+
+/**
+ * tpmdev_backend_get_context: where the backend's I/O sources belong
+ *
+ * Any thread may call it while the backend serves a device, so from start() on. Returns the
+ * host's context or the library's own; take a reference to keep it.
+ */
+TPMDEV_EXPORT
+GMainContext *tpmdev_backend_get_context(TPMBackend *backend);
+
+/**
+ * tpmdev_failure_response: the answer of a TPM that has failed
+ * @version:  in the shape of this version
+ * @response: where it goes
+ *
+ * Any thread may call it. TPM 2.0: tag 8001h, code 101h (TPM_RC_FAILURE); TPM 1.2: tag 00C4h,
+ * code 9 (TPM_FAIL).
+ */
+TPMDEV_EXPORT
+void tpmdev_failure_response(TPMVersion version, uint8_t response[TPM_HEADER_SIZE]);
+
+/**
+ * tpmdev_options_get: the value of an option
+ * @options: as given to create()
+ * @name:    its name; "id" is always there
+ *
+ * Returns a string that lives as long as @options, or NULL when the option was not given.
+ */
+TPMDEV_EXPORT
+const char *tpmdev_options_get(const TPMOptions *options, const char *name);
+
+/**
+ * tpmdev_options_get_socket: the path of the unix socket an option string names
+ * @options: as given to create()
+ * @error:   where a failure is described
+ *
+ * Either `path=` or, by way of the caller's TPMChardevLookup, `chardev=`. Returns a string that
+ * lives as long as @options, or NULL: TPM_ERROR_MISSING_OPTION when neither was given,
+ * TPM_ERROR_INVALID_OPTION when both were, TPM_ERROR_NOT_FOUND for an unknown chardev.
+ */
+TPMDEV_EXPORT
+const char *tpmdev_options_get_socket(const TPMOptions *options, GError **error);
+
+/**
+ * tpmdev_options_get_version: the value of `version=`
+ * @options:   as given to create()
+ * @otherwise: what to return when the option was not given
+ * @version:   where the version goes
+ * @error:     where a failure is described
+ *
+ * Returns TRUE, or FALSE with TPM_ERROR_INVALID_OPTION for a value other than 1.2 or 2.0.
+ */
+TPMDEV_EXPORT
+gboolean tpmdev_options_get_version(const TPMOptions *options, TPMVersion otherwise,
+                                    TPMVersion *version, GError **error);
+
+G_END_DECLS
+
+#endif /* TPMDEV_BACKEND_H */

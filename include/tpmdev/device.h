@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMDevice: the registers of a TPM, as a guest sees them.
+ *
+ * A hypervisor maps tpmdev_device_get_size() bytes of guest physical addresses to
+ * tpmdev_device_read() and tpmdev_device_write(), calls tpmdev_device_reset() when the machine is
+ * reset, and that is all. No access waits for the TPM behind the device, however sick that is;
+ * the one bounded exception is the completion window below.
+ *
+ * Threads: any number of vCPU threads may access one device at once; the library locks per
+ * device. tpmdev_device_free() may only be called when no other call on the device is under way.
+ */
+#ifndef TPMDEV_DEVICE_H
+#define TPMDEV_DEVICE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tpmdev/backend.h>
+#include <tpmdev/error.h>
+#include <tpmdev/host.h>
+#include <tpmdev/version.h>
+
+G_BEGIN_DECLS
+
+/** Where a PC has its TPM (TCG PC Client Platform TPM Profile, "TPM Register Space"). */
+#define TPM_BASE_ADDRESS 0xFED40000u
+
+/** Bytes of guest physical address space of a TIS device: five localities of a page each. */
+#define TPM_TIS_SIZE 0x5000u
+
+/** TPMDevice: one TPM device. Opaque. */
+typedef struct TPMDevice TPMDevice;
+
+/**
+ * TPMInterface: which registers a device shows
+ * @TPM_INTERFACE_TIS: the FIFO interface of the TCG PC Client TPM Interface Specification and of
+ *                     the Platform TPM Profile, memory-mapped; QEMU's `tpm-tis`
+ */
+typedef enum TPMInterface {
+    TPM_INTERFACE_TIS,
+} TPMInterface;
+
+/** The completion window when nothing else is asked for, in nanoseconds. */
+#define TPM_COMPLETION_WINDOW_DEFAULT_NS 50000
+
+/**
+ * TPMDeviceConfig: how a device is to be
+ *
+ * Begin with TPM_DEVICE_CONFIG_INIT, which sets @size and the defaults. New members are only ever
+ * added at the end; one beyond @size has its default.
+ */
+typedef struct TPMDeviceConfig {
+    /** sizeof(TPMDeviceConfig) of the caller, in bytes */
+    size_t size;
+
+    /** which registers it shows; default TPM_INTERFACE_TIS */
+    TPMInterface interface;
+
+    /** the serial interrupt INT_VECTOR shows, 0 (none) to 15; default 5, as QEMU's */
+    unsigned irq;
+
+    /**
+     * how long the write that starts a short command may wait for its response, in nanoseconds,
+     * 0 to 1000000; 0 turns the wait off; default TPM_COMPLETION_WINDOW_DEFAULT_NS
+     *
+     * Drivers look at the status once right after they start a command and then sleep for a
+     * millisecond, so a response that is there at once is worth a great deal. A TPM that was late
+     * is not waited for again until it has been quick.
+     */
+    int64_t completion_window_ns;
+} TPMDeviceConfig;
+
+/** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
+#define TPM_DEVICE_CONFIG_INIT                                                                     \
+    {                                                                                              \
+        sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS            \
+    }
+
+/**
+ * TPMAccess: what became of a register access
+ * @TPM_ACCESS_OK:         done
+ * @TPM_ACCESS_BAD_WIDTH:  the width is not 1, 2, 4 or 8; a read yields all ones, a write nothing
+ * @TPM_ACCESS_BAD_OFFSET: not wholly inside the device; a read yields all ones, a write nothing
+ *
+ * A register that does not exist is not an error: it reads as all ones and ignores writes.
+ */
+typedef enum TPMAccess {
+    TPM_ACCESS_OK,
+    TPM_ACCESS_BAD_WIDTH,
+    TPM_ACCESS_BAD_OFFSET,
+} TPMAccess;
+
+/**
+ * TPMDeviceStatistics: what a device has done since it was made
+ *
+ * Begin with `{ sizeof(TPMDeviceStatistics) }`; only that many bytes are written.
+ */
+typedef struct TPMDeviceStatistics {
+    /** sizeof(TPMDeviceStatistics) of the caller, in bytes */
+    size_t size;
+    /** register reads the guest made */
+    uint64_t reads;
+    /** register writes the guest made */
+    uint64_t writes;
+    /** commands the guest started */
+    uint64_t commands;
+    /** of these, completed before the write that started them returned */
+    uint64_t inline_completions;
+    /** of these, malformed and answered by the device itself */
+    uint64_t rejected_commands;
+    /** of these, answered with a failure because the backend gave no usable response */
+    uint64_t failures;
+    /** cancellations the guest or a reset asked for */
+    uint64_t cancels;
+    /** resets */
+    uint64_t resets;
+    /** things the guest did that the interface specification forbids */
+    uint64_t guest_errors;
+    /** interrupts asserted */
+    uint64_t interrupts;
+} TPMDeviceStatistics;
+
+/**
+ * tpmdev_device_new: make a device in front of a TPM, and start both
+ * @config:  how it is to be; copied; NULL for the defaults
+ * @backend: the TPM behind it, serving no other device; the device takes a reference
+ * @host:    what the hypervisor offers; copied; NULL for nothing
+ * @opaque:  handed to every callback of @host
+ * @error:   where a failure is described
+ *
+ * The device is as after a reset. The TPM's start may still be under way; commands wait for it.
+ *
+ * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION for @config, TPM_ERROR_IN_USE when the
+ * backend serves another device, TPM_ERROR_UNSUPPORTED when the interface cannot show such a TPM.
+ */
+TPMDEV_EXPORT
+TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
+                             const TPMHost *host, void *opaque, GError **error);
+
+/**
+ * tpmdev_device_new_from_string: make a device as a command line describes it
+ * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS]`; MODEL is `tpm-tis`
+ * @backends: NULL-terminated array of the backends `tpmdev=` can name
+ * @host:     as for tpmdev_device_new()
+ * @opaque:   as for tpmdev_device_new()
+ * @error:    where a failure is described
+ *
+ * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION, TPM_ERROR_MISSING_OPTION,
+ * TPM_ERROR_NOT_FOUND for an unknown model or backend, or as tpmdev_device_new().
+ */
+TPMDEV_EXPORT
+TPMDevice *tpmdev_device_new_from_string(const char *options, TPMBackend *const *backends,
+                                         const TPMHost *host, void *opaque, GError **error);
+
+/**
+ * tpmdev_device_free: free a device
+ * @device: a device, or NULL
+ *
+ * After it returns no callback is made. A command under way is abandoned, and the backend's
+ * reference is dropped. Not from within a callback. Returns NULL.
+ */
+TPMDEV_EXPORT
+TPMDevice *tpmdev_device_free(TPMDevice *device);
+
+/**
+ * tpmdev_device_reset: reset the device and power-cycle its TPM
+ *
+ * For a machine reset, and for a resume from S3. Returns at once: the registers have their reset
+ * values, a command under way is cancelled and its response dropped, the interrupt line is low,
+ * and commands wait until the TPM is back. Any thread may call it.
+ */
+TPMDEV_EXPORT
+void tpmdev_device_reset(TPMDevice *device);
+
+/**
+ * tpmdev_device_read: the guest reads
+ * @device: the device
+ * @offset: bytes from the start of the device's address range
+ * @width:  1, 2, 4 or 8 bytes; any alignment
+ * @value:  where the value goes, little-endian register bytes as a number
+ *
+ * Any thread may call it. It never waits. An access wider than 4 bytes or unaligned is made as
+ * the aligned pieces it consists of, from the lowest address up.
+ */
+TPMDEV_EXPORT
+TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width, uint64_t *value);
+
+/**
+ * tpmdev_device_write: the guest writes
+ * @device: the device
+ * @offset: bytes from the start of the device's address range
+ * @width:  1, 2, 4 or 8 bytes; any alignment
+ * @value:  the value, in its low @width bytes
+ *
+ * As tpmdev_device_read(). The write that starts a command may linger for the completion window.
+ */
+TPMDEV_EXPORT
+TPMAccess tpmdev_device_write(TPMDevice *device, uint64_t offset, unsigned width, uint64_t value);
+
+/** tpmdev_device_get_size: bytes of guest physical address space it takes; any thread */
+TPMDEV_EXPORT
+size_t tpmdev_device_get_size(const TPMDevice *device);
+
+/** tpmdev_device_get_model: QEMU's name for it, such as "tpm-tis"; static; any thread */
+TPMDEV_EXPORT
+const char *tpmdev_device_get_model(const TPMDevice *device);
+
+/** tpmdev_device_get_version: the version of the TPM behind it; any thread */
+TPMDEV_EXPORT
+TPMVersion tpmdev_device_get_version(const TPMDevice *device);
+
+/** tpmdev_device_get_backend: the TPM behind it; valid as long as the device; any thread */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_device_get_backend(const TPMDevice *device);
+
+/** tpmdev_device_get_irq_level: the present level of the interrupt line; any thread */
+TPMDEV_EXPORT
+bool tpmdev_device_get_irq_level(TPMDevice *device);
+
+/** tpmdev_device_get_statistics: copy the counters to @statistics; any thread, never waits */
+TPMDEV_EXPORT
+void tpmdev_device_get_statistics(TPMDevice *device, TPMDeviceStatistics *statistics);
+
+/**
+ * tpmdev_device_get_models: the models tpmdev_device_new_from_string() knows
+ *
+ * Any thread may call it. Returns a static, NULL-terminated array.
+ */
+TPMDEV_EXPORT
+const char *const *tpmdev_device_get_models(void);
+
+G_END_DECLS
+
+#endif /* TPMDEV_DEVICE_H */

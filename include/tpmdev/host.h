@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMHost: everything a TPM device needs of the hypervisor around it.
+ *
+ * The library calls these from a register access (on the thread that made it), from the thread
+ * that runs @context, or from a thread of its own, and never while it holds a lock: a callback
+ * may call back into the library, the same device included. Every member but @size may be left
+ * NULL.
+ */
+#ifndef TPMDEV_HOST_H
+#define TPMDEV_HOST_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tpmdev/version.h>
+
+G_BEGIN_DECLS
+
+/**
+ * TPMHost: callbacks and services of a hypervisor, copied by tpmdev_device_new()
+ *
+ * Begin with TPM_HOST_INIT, which sets @size. New members are only ever added at the end; a member
+ * beyond @size is taken as NULL, so a program built against an older header keeps working.
+ */
+typedef struct TPMHost {
+    /** sizeof(TPMHost) of the caller, in bytes */
+    size_t size;
+
+    /**
+     * set_irq: drive the device's interrupt line
+     * @opaque: as given to tpmdev_device_new()
+     * @level:  true to assert, false to deassert; the line is level-triggered, active high
+     *
+     * Called once per change, never twice with the same level, never by two threads at once, and
+     * the last call always carries the device's present level. A line starts deasserted.
+     */
+    void (*set_irq)(void *opaque, bool level);
+
+    /**
+     * guest_error: the guest did something the interface specification forbids
+     * @opaque:  as given to tpmdev_device_new()
+     * @message: what it did; valid during the call
+     *
+     * For a log or a trace point; the device has already dealt with it. At most ten a second
+     * are reported, the rest are only counted (TPMDeviceStatistics.guest_errors).
+     */
+    void (*guest_error)(void *opaque, const char *message);
+
+    /**
+     * backend_error: the TPM behind the device failed
+     * @opaque:  as given to tpmdev_device_new()
+     * @message: what failed, in words; valid during the call
+     *
+     * The device lives on and answers the guest's commands with the failure response of its
+     * version until the backend is back.
+     */
+    void (*backend_error)(void *opaque, const char *message);
+
+    /**
+     * now_ns: a monotonic clock
+     * @opaque: as given to tpmdev_device_new()
+     *
+     * Returns nanoseconds from any fixed point. NULL: the system's CLOCK_MONOTONIC.
+     */
+    int64_t (*now_ns)(void *opaque);
+
+    /**
+     * context: where backend I/O and completions run
+     *
+     * The device takes a reference. The host must run it. When given, set_irq and backend_error
+     * are called only from a register access or from this context. NULL: one thread of the
+     * library, shared by all its devices, does that work.
+     */
+    GMainContext *context;
+} TPMHost;
+
+/** Initialiser for a TPMHost that offers nothing yet: `TPMHost host = TPM_HOST_INIT;` */
+#define TPM_HOST_INIT                                                                              \
+    {                                                                                              \
+        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL                                              \
+    }
+
+G_END_DECLS
+
+#endif /* TPMDEV_HOST_H */

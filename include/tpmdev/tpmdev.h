@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * libtpmdev: the TPM devices a guest sees, as a library.
+ *
+ * This is the one include a program needs. Each topic has a short header of its own:
+ *
+ *   version.h   which library this is
+ *   error.h     the error domain of everything that can fail
+ *   host.h      TPMHost, what the library asks of a hypervisor
+ *   backend.h   TPMBackend, the TPM behind a device, and how to write one
+ *   device.h    TPMDevice, the registers in front of it
+ *   acpi.h      the tables by which firmware and systems find the device
+ */
+#ifndef TPMDEV_TPMDEV_H
+#define TPMDEV_TPMDEV_H
+
+#include <tpmdev/acpi.h>
+#include <tpmdev/backend.h>
+#include <tpmdev/device.h>
+#include <tpmdev/error.h>
+#include <tpmdev/host.h>
+#include <tpmdev/version.h>
+
+#endif /* TPMDEV_TPMDEV_H */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A client that stands where a device would; see backend-client.h. */
+#include "backend-client.h"
+#include "command.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void replace_message(char **slot, const GError *error)
+{
+    g_free(*slot);
+    *slot = error ? g_strdup(error->message) : NULL;
+}
+
+static void on_started(void *opaque, const GError *error)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    client->started++;
+    replace_message(&client->start_error, error);
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
+static void on_completed(void *opaque, const uint8_t *response, size_t size, const GError *error)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    memcpy(client->response, response, size);
+    client->response_size = size;
+    client->completed_on = g_thread_self();
+    client->completed++;
+    replace_message(&client->response_error, error);
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
+static void on_established(void *opaque, bool established)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    client->established = established;
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
+static void on_failed(void *opaque, const GError *error)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    client->failed++;
+    replace_message(&client->failure, error);
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
+static const TPMBackendClient client_callbacks = {
+    .started = on_started,
+    .completed = on_completed,
+    .established = on_established,
+    .failed = on_failed,
+};
+
+void backend_client_bind(BackendClient *client, TPMBackend *backend, GMainContext *context)
+{
+    GError *error = NULL;
+
+    memset(client, 0, sizeof(*client));
+    client->backend = backend;
+    g_mutex_init(&client->lock);
+    g_cond_init(&client->changed);
+    if (!tpm_backend_bind(backend, &client_callbacks, client, context, &error)) {
+        fail_msg("bind: %s", error->message);
+    }
+}
+
+void backend_client_unbind(BackendClient *client)
+{
+    tpm_backend_unbind(client->backend);
+    g_mutex_clear(&client->lock);
+    g_cond_clear(&client->changed);
+    g_free(client->start_error);
+    g_free(client->response_error);
+    g_free(client->failure);
+}
+
+/* Wait, with the lock held, until the number has been reached. */
+static void wait_locked(BackendClient *client, const unsigned *number, unsigned wanted,
+                        const char *what)
+{
+    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    while (*number < wanted) {
+        if (!g_cond_wait_until(&client->changed, &client->lock, deadline)) {
+            fail_msg("no %s within %d s", what, CLIENT_DEADLINE_S);
+        }
+    }
+}
+
+bool backend_client_start(BackendClient *client, size_t buffer_size)
+{
+    unsigned wanted = client->started + 1;
+
+    tpm_backend_start(client->backend, buffer_size);
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->started, wanted, "answer to start()");
+    bool ready = !client->start_error;
+    g_mutex_unlock(&client->lock);
+    return ready;
+}
+
+void backend_client_submit(BackendClient *client, uint8_t locality, const void *command,
+                           size_t size)
+{
+    tpm_backend_submit(client->backend, locality, command, size, false);
+}
+
+void backend_client_wait_completed(BackendClient *client, unsigned completed)
+{
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->completed, completed, "response");
+    g_mutex_unlock(&client->lock);
+}
+
+void backend_client_wait_failed(BackendClient *client, unsigned failed)
+{
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->failed, failed, "failure");
+    g_mutex_unlock(&client->lock);
+}
+
+void backend_client_wait_established(BackendClient *client, bool established)
+{
+    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&client->lock);
+    while (client->established != established) {
+        if (!g_cond_wait_until(&client->changed, &client->lock, deadline)) {
+            fail_msg("the established flag did not become %d", established);
+        }
+    }
+    g_mutex_unlock(&client->lock);
+}
+
+uint32_t backend_client_command(BackendClient *client, const void *command, size_t size)
+{
+    g_mutex_lock(&client->lock);
+    unsigned wanted = client->completed + 1;
+    g_mutex_unlock(&client->lock);
+
+    backend_client_submit(client, 0, command, size);
+    backend_client_wait_completed(client, wanted);
+    return tpm_header_code(client->response);
+}
