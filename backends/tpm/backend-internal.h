@@ -40,10 +40,13 @@ void tpm_backend_unbind(TPMBackend *backend);
 /*
  * The device side of the state table in <tpmdev/backend.h>. The client makes these calls one at
  * a time, and start and submit only when the last start or submit has been answered.
+ *
+ * A command is copied in by tpm_backend_load(), which only copies and so may be called under the
+ * client's lock, and then sent by tpm_backend_submit(), which may not.
  */
 void tpm_backend_start(TPMBackend *backend, size_t buffer_size);
-void tpm_backend_submit(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size,
-                        bool linger);
+void tpm_backend_load(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size);
+void tpm_backend_submit(TPMBackend *backend, bool linger);
 void tpm_backend_poll(TPMBackend *backend);
 void tpm_backend_linger_end(TPMBackend *backend);
 void tpm_backend_cancel(TPMBackend *backend);

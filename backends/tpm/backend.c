@@ -385,17 +385,20 @@ static void complete_with_failure_locked(TPMBackend *backend, GError *error)
     backend->news |= NEWS_COMPLETED;
 }
 
-void tpm_backend_submit(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size,
-                        bool linger)
+void tpm_backend_load(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size)
+{
+    g_assert(size <= backend->tpm_buffer_size);
+    memcpy(backend->command_data, data, size);
+    backend->command = (TPMCommand){ locality, size, backend->command_data };
+}
+
+void tpm_backend_submit(TPMBackend *backend, bool linger)
 {
     g_mutex_lock(&backend->lock);
     g_assert(backend->state != BACKEND_STARTING && backend->state != BACKEND_EXECUTING);
     backend->caller = g_thread_self();
     if (backend->state == BACKEND_READY) {
-        g_assert(size <= backend->buffer_size);
         backend->state = BACKEND_EXECUTING;
-        memcpy(backend->command_data, data, size);
-        backend->command = (TPMCommand){ locality, size, backend->command_data };
         g_mutex_unlock(&backend->lock);
         backend->klass->submit(backend->self, &backend->command, linger);
     } else {

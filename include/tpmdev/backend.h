@@ -130,11 +130,16 @@ typedef struct TPMBackendClass {
     /**
      * poll: (optional) look, without blocking, whether the lingering command is done
      *
-     * If it is, complete it before returning. Until linger_end(), complete it nowhere else.
+     * If it is, complete it before returning. Until linger_end(), complete it nowhere else. Once
+     * it is done there is no linger_end().
      */
     void (*poll)(void *self);
 
-    /** linger_end: (optional) no more poll(); the command completes on its own from here on */
+    /**
+     * linger_end: (optional) no more poll(); the command completes on its own from here on
+     *
+     * The backend may have failed a moment ago, so that there is no command any more.
+     */
     void (*linger_end)(void *self);
 
     /**

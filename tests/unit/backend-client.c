@@ -119,7 +119,8 @@ bool backend_client_start(BackendClient *client, size_t buffer_size)
 void backend_client_submit(BackendClient *client, uint8_t locality, const void *command,
                            size_t size)
 {
-    tpm_backend_submit(client->backend, locality, command, size, false);
+    tpm_backend_load(client->backend, locality, command, size);
+    tpm_backend_submit(client->backend, false);
 }
 
 void backend_client_wait_completed(BackendClient *client, unsigned completed)

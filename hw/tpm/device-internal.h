@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMDevice from the inside: what its parts share.
+ *
+ * One lock per device. It is held to change the registers and the request's notes, and for
+ * nothing that could take long: backends, hosts and I/O are reached after it is released.
+ */
+#ifndef TPM_DEVICE_INTERNAL_H
+#define TPM_DEVICE_INTERNAL_H
+
+#include "frontend.h"
+#include "irq.h"
+#include "report.h"
+#include "request.h"
+
+struct TPMDevice {
+    /* Constant from tpmdev_device_new() on. */
+    const TPMFrontend *frontend;
+    void *model;
+    TPMBackend *backend; /* a reference */
+    TPMVersion version;
+    TPMHost host;
+    void *opaque;
+
+    GMutex lock;      /* for all below, and for the model */
+    bool established; /* tpmEstablished as the backend last reported it */
+    TPMRequest request;
+    TPMIrq irq;
+    TPMReport report;
+    TPMDeviceStatistics statistics;
+};
+
+/* Release the device's lock, then do all that was noted while it was held. */
+void tpm_device_leave(TPMDevice *device);
+
+/* The host's clock; any thread, with the lock or without. */
+int64_t tpm_device_now_ns(const TPMDevice *device);
+
+/* Set the interrupt line's level; with the lock held. */
+void tpm_device_set_irq(TPMDevice *device, bool level);
+
+#endif /* TPM_DEVICE_INTERNAL_H */

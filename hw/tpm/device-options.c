@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A device from QEMU's option string: `tpm-tis,tpmdev=tpm0,irq=5`.
+ *
+ * Neighbours: backends/tpm/options.c parses, device.c makes the device.
+ */
+#include "options.h"
+
+#include <string.h>
+#include <tpmdev/device.h>
+
+#define WINDOW_MAX_US 1000u
+
+static bool interface_from_model(const char *model, TPMInterface *interface, GError **error)
+{
+    const char *const *models = tpmdev_device_get_models();
+
+    for (unsigned i = 0; models[i]; i++) {
+        if (strcmp(models[i], model) == 0) {
+            *interface = (TPMInterface)i;
+            return true;
+        }
+    }
+    g_autofree char *list = g_strjoinv(", ", (char **)models);
+
+    g_set_error(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND,
+                "'%s' is not a valid device model name; it must be one of: %s", model, list);
+    return false;
+}
+
+static TPMBackend *find_backend(const char *model, const char *id, TPMBackend *const *backends,
+                                GError **error)
+{
+    for (; backends && *backends; backends++) {
+        if (strcmp(tpmdev_backend_get_id(*backends), id) == 0) {
+            return *backends;
+        }
+    }
+    g_set_error(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND,
+                "Property '%s.tpmdev' can't find value '%s'; give the id of a TPM backend", model,
+                id);
+    return NULL;
+}
+
+static bool config_from_options(const TPMOptions *options, TPMDeviceConfig *config, GError **error)
+{
+    unsigned window_us = TPM_COMPLETION_WINDOW_DEFAULT_NS / 1000;
+
+    if (!tpm_options_get_unsigned(options, "irq", 0, G_MAXUINT, &config->irq, error) ||
+        !tpm_options_get_unsigned(options, "window", 0, WINDOW_MAX_US, &window_us, error)) {
+        return false;
+    }
+    config->completion_window_ns = (int64_t)window_us * 1000;
+    return true;
+}
+
+TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *backends,
+                                         const TPMHost *host, void *opaque, GError **error)
+{
+    static const char *const names[] = { "driver", "tpmdev", "irq", "window", NULL };
+    g_autoptr(TPMOptions) options = tpm_options_parse(text, "driver", error);
+    TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+
+    if (!options) {
+        return NULL;
+    }
+    const char *model = tpm_options_require(options, "device", "driver", error);
+
+    if (!model || !interface_from_model(model, &config.interface, error) ||
+        !tpm_options_check_names(options, model, names, NULL, error) ||
+        !config_from_options(options, &config, error)) {
+        return NULL;
+    }
+    const char *id = tpmdev_options_get(options, "tpmdev");
+
+    if (!id) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_MISSING_OPTION,
+                    "%s: 'tpmdev' property is required; give the id of a TPM backend", model);
+        return NULL;
+    }
+    TPMBackend *backend = find_backend(model, id, backends, error);
+
+    return backend ? tpmdev_device_new(&config, backend, host, opaque, error) : NULL;
+}

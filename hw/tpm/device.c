@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMDevice: one register model in front of one TPM. The only file that knows both sides.
+ *
+ * A guest's access comes in at tpmdev_device_read() or _write(), is taken apart by access.c
+ * (stage 1) and handed to the front end (stage 2), all under the device's lock. What the front
+ * end noted meanwhile is done by tpm_device_leave(), after the lock is released.
+ */
+#include "device-internal.h"
+
+#include <string.h>
+#include <time.h>
+
+static const TPMFrontend *const frontends[] = {
+    [TPM_INTERFACE_TIS] = &tpm_frontend_tis,
+};
+
+#define COMPLETION_WINDOW_MAX_NS 1000000
+#define IRQ_MAX                  15
+
+/* ---- construction ---- */
+
+static bool config_check(const TPMDeviceConfig *config, GError **error)
+{
+    if ((unsigned)config->interface >= G_N_ELEMENTS(frontends)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "TPMDeviceConfig.interface is %d; it must be TPM_INTERFACE_TIS",
+                    (int)config->interface);
+        return false;
+    }
+    if (config->irq > IRQ_MAX) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "IRQ %u is outside valid range of 0 to %d", config->irq, IRQ_MAX);
+        return false;
+    }
+    if (config->completion_window_ns < 0 ||
+        config->completion_window_ns > COMPLETION_WINDOW_MAX_NS) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "the completion window is %" G_GINT64_FORMAT
+                    " ns; it must be from 0 (off) to %d",
+                    config->completion_window_ns, COMPLETION_WINDOW_MAX_NS);
+        return false;
+    }
+    return true;
+}
+
+static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
+                             const TPMHost *host, void *opaque)
+{
+    TPMDevice *device = g_new0(TPMDevice, 1);
+
+    g_mutex_init(&device->lock);
+    device->frontend = frontends[config->interface];
+    device->backend = tpmdev_backend_ref(backend);
+    device->version = tpmdev_backend_get_version(backend);
+    if (host) {
+        memcpy(&device->host, host, MIN(host->size, sizeof(device->host)));
+    }
+    if (device->host.context) {
+        g_main_context_ref(device->host.context);
+    }
+    device->opaque = opaque;
+    tpm_request_init(device,
+                     MIN(device->frontend->buffer_size, tpmdev_backend_get_buffer_size(backend)),
+                     config->completion_window_ns);
+    device->model = device->frontend->new (device, config);
+    return device;
+}
+
+static void device_destroy(TPMDevice *device)
+{
+    device->frontend->free(device->model);
+    tpm_request_clear(device);
+    g_free(device->report.backend_error);
+    if (device->host.context) {
+        g_main_context_unref(device->host.context);
+    }
+    tpmdev_backend_unref(device->backend);
+    g_mutex_clear(&device->lock);
+    g_free(device);
+}
+
+TPMDevice *tpmdev_device_new(const TPMDeviceConfig *user_config, TPMBackend *backend,
+                             const TPMHost *host, void *opaque, GError **error)
+{
+    TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+
+    if (user_config) {
+        memcpy(&config, user_config, MIN(user_config->size, sizeof(config)));
+    }
+    if (!config_check(&config, error)) {
+        return NULL;
+    }
+    TPMDevice *device = device_new(&config, backend, host, opaque);
+
+    if (!tpm_backend_bind(backend, &tpm_request_client, device, device->host.context, error)) {
+        device_destroy(device);
+        return NULL;
+    }
+    tpmdev_device_reset(device);
+    return device;
+}
+
+TPMDevice *tpmdev_device_free(TPMDevice *device)
+{
+    if (device) {
+        tpm_backend_unbind(device->backend);
+        device_destroy(device);
+    }
+    return NULL;
+}
+
+/* ---- what was noted under the lock ---- */
+
+void tpm_device_leave(TPMDevice *device)
+{
+    bool irq_is_due = tpm_irq_is_due(&device->irq);
+    bool report_is_due = tpm_report_is_due(&device->report);
+    bool request_is_due = tpm_request_is_due(&device->request);
+
+    g_mutex_unlock(&device->lock);
+    /* The line first: what runs next may bring a response, and a level of its own. */
+    if (irq_is_due) {
+        tpm_irq_deliver(device);
+    }
+    if (report_is_due) {
+        tpm_report_deliver(device);
+    }
+    if (request_is_due) {
+        tpm_request_run(device);
+    }
+}
+
+int64_t tpm_device_now_ns(const TPMDevice *device)
+{
+    struct timespec now;
+
+    if (device->host.now_ns) {
+        return device->host.now_ns(device->opaque);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void tpm_device_set_irq(TPMDevice *device, bool level)
+{
+    if (tpm_irq_set(&device->irq, level)) {
+        device->statistics.interrupts++;
+    }
+}
+
+/* ---- what a hypervisor calls ---- */
+
+void tpmdev_device_reset(TPMDevice *device)
+{
+    g_mutex_lock(&device->lock);
+    device->statistics.resets++;
+    tpm_request_reset(device);
+    device->frontend->reset(device->model, device->request.buffer_size);
+    tpm_device_leave(device);
+}
+
+TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width, uint64_t *value)
+{
+    TPMAccess result = tpm_access_check(device->frontend->region_size, offset, width);
+    uint64_t bytes = 0;
+
+    if (result != TPM_ACCESS_OK) {
+        *value = UINT64_MAX;
+        return result;
+    }
+    g_mutex_lock(&device->lock);
+    device->statistics.reads++;
+    for (unsigned done = 0; done < width;) {
+        TPMPiece piece;
+
+        tpm_access_first_piece((uint32_t)offset + done, width - done, &piece);
+        uint64_t reg = device->frontend->read(device->model, &piece) & piece.mask;
+        bytes |= reg >> 8 * piece.lane << 8 * done;
+        done += piece.width;
+    }
+    tpm_device_leave(device);
+    *value = bytes;
+    return TPM_ACCESS_OK;
+}
+
+TPMAccess tpmdev_device_write(TPMDevice *device, uint64_t offset, unsigned width, uint64_t value)
+{
+    TPMAccess result = tpm_access_check(device->frontend->region_size, offset, width);
+
+    if (result != TPM_ACCESS_OK) {
+        return result;
+    }
+    g_mutex_lock(&device->lock);
+    device->statistics.writes++;
+    for (unsigned done = 0; done < width;) {
+        TPMPiece piece;
+
+        tpm_access_first_piece((uint32_t)offset + done, width - done, &piece);
+        uint32_t reg = (uint32_t)(value >> 8 * done) << 8 * piece.lane;
+        device->frontend->write(device->model, &piece, reg & piece.mask);
+        done += piece.width;
+    }
+    tpm_device_leave(device);
+    return TPM_ACCESS_OK;
+}
+
+size_t tpmdev_device_get_size(const TPMDevice *device)
+{
+    return device->frontend->region_size;
+}
+
+const char *tpmdev_device_get_model(const TPMDevice *device)
+{
+    return device->frontend->model;
+}
+
+TPMVersion tpmdev_device_get_version(const TPMDevice *device)
+{
+    return device->version;
+}
+
+TPMBackend *tpmdev_device_get_backend(const TPMDevice *device)
+{
+    return device->backend;
+}
+
+bool tpmdev_device_get_irq_level(TPMDevice *device)
+{
+    g_mutex_lock(&device->lock);
+    bool level = device->irq.level;
+    g_mutex_unlock(&device->lock);
+    return level;
+}
+
+void tpmdev_device_get_statistics(TPMDevice *device, TPMDeviceStatistics *statistics)
+{
+    size_t size = MIN(statistics->size, sizeof(*statistics));
+
+    g_mutex_lock(&device->lock);
+    device->statistics.size = size;
+    memcpy(statistics, &device->statistics, size);
+    g_mutex_unlock(&device->lock);
+}
+
+const char *const *tpmdev_device_get_models(void)
+{
+    static const char *models[G_N_ELEMENTS(frontends) + 1];
+    static gsize filled;
+
+    if (g_once_init_enter(&filled)) {
+        for (gsize i = 0; i < G_N_ELEMENTS(frontends); i++) {
+            models[i] = frontends[i]->model;
+        }
+        g_once_init_leave(&filled, 1);
+    }
+    return models;
+}

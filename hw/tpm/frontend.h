@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the common part of a device asks of the register model in front of it. Each model is one
+ * const TPMFrontend; hw/tpm/tis.c is the first.
+ *
+ * All these functions are called with the device's lock held. They change the model, and leave
+ * what reaches beyond it, a command to send or an interrupt to raise, to the calls of
+ * device-internal.h, which are carried out once the lock is released.
+ */
+#ifndef TPM_FRONTEND_H
+#define TPM_FRONTEND_H
+
+#include "access.h"
+#include <tpmdev/device.h>
+
+typedef struct TPMFrontend {
+    /* QEMU's name for the model */
+    const char *model;
+
+    /* bytes of guest address space */
+    uint32_t region_size;
+
+    /* bytes of the largest command and response it can carry */
+    size_t buffer_size;
+
+    /* Make the model; config is complete and in range. */
+    void *(*new)(TPMDevice *device, const TPMDeviceConfig *config);
+    void (*free)(void *model);
+
+    /* Every register to its reset value; buffer_size is what the TPM and this model agree on. */
+    void (*reset)(void *model, size_t buffer_size);
+
+    /* One aligned access within a 32-bit register; values stand at their place in it. */
+    uint32_t (*read)(void *model, const TPMPiece *piece);
+    void (*write)(void *model, const TPMPiece *piece, uint32_t value);
+
+    /* The command is done (stage 5); response is well formed and no larger than the buffer. */
+    void (*done)(void *model, const uint8_t *response, size_t size, bool selftest_done);
+} TPMFrontend;
+
+extern const TPMFrontend tpm_frontend_tis; /* tis.c */
+
+#endif /* TPM_FRONTEND_H */

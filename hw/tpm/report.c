@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the host is told of mistakes, its guest's and its TPM's.
+ *
+ * Beside the request path: noted by any stage, told when the device's lock is released.
+ */
+#include "report.h"
+#include "device-internal.h"
+
+static bool limit_allows(TPMReportLimit *limit, int64_t now_ns)
+{
+    if (now_ns - limit->second_ns >= G_GINT64_CONSTANT(1000000000)) {
+        limit->second_ns = now_ns;
+        limit->told = 0;
+    }
+    return limit->told++ < TPM_REPORTS_PER_SECOND;
+}
+
+void tpm_report_guest_error(TPMDevice *device, const char *message)
+{
+    device->statistics.guest_errors++;
+    if (device->host.guest_error &&
+        limit_allows(&device->report.guest_limit, tpm_device_now_ns(device))) {
+        device->report.guest_error = message;
+    }
+}
+
+void tpm_report_backend_error(TPMDevice *device, const GError *error)
+{
+    if (device->host.backend_error &&
+        limit_allows(&device->report.backend_limit, tpm_device_now_ns(device))) {
+        g_free(device->report.backend_error);
+        device->report.backend_error = g_strdup(error->message);
+    }
+}
+
+bool tpm_report_is_due(const TPMReport *report)
+{
+    return report->guest_error || report->backend_error;
+}
+
+void tpm_report_deliver(TPMDevice *device)
+{
+    g_mutex_lock(&device->lock);
+    const char *guest_error = g_steal_pointer(&device->report.guest_error);
+    g_autofree char *backend_error = g_steal_pointer(&device->report.backend_error);
+    g_mutex_unlock(&device->lock);
+
+    if (guest_error) {
+        device->host.guest_error(device->opaque, guest_error);
+    }
+    if (backend_error) {
+        device->host.backend_error(device->opaque, backend_error);
+    }
+}

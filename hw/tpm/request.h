@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Stages 3 and 5 of 6: the one command a device has under way.
+ *
+ * A front end submits and cancels under the device's lock, which only notes it; whoever releases
+ * the lock then runs what was noted. A command is copied out of the device when it is submitted
+ * and checked before it leaves; its response is checked before it is copied in.
+ */
+#ifndef TPM_REQUEST_H
+#define TPM_REQUEST_H
+
+#include "backend-internal.h"
+#include "window.h"
+#include <tpmdev/device.h>
+
+typedef enum TPMRequestState {
+    REQUEST_IDLE,     /* the front end has no command under way */
+    REQUEST_WAITING,  /* it has one, which waits for the TPM to be free */
+    REQUEST_REJECTED, /* it has one, which is answered here with reject_code */
+    REQUEST_RUNNING,  /* it has one, and the TPM has it */
+} TPMRequestState;
+
+/* What the backend has been asked and has not answered. */
+typedef enum TPMRequestBusy {
+    BUSY_NOT,
+    BUSY_STARTING,
+    BUSY_RUNNING,   /* the command of REQUEST_RUNNING */
+    BUSY_ABANDONED, /* a command from before a reset; its response is dropped */
+} TPMRequestBusy;
+
+typedef struct TPMRequest {
+    TPMRequestState state;
+    TPMRequestBusy busy;
+    bool dispatching; /* a thread is calling the backend; it runs what others note, too */
+
+    bool start_wanted;  /* power-cycle the TPM as soon as it is free */
+    bool cancel_wanted; /* cancel what the backend is running */
+    bool reset_established_wanted;
+    uint8_t reset_established_locality;
+
+    uint8_t locality;
+    uint32_t reject_code;
+    size_t size;
+    uint8_t *command; /* as submitted; of the front end's buffer size */
+
+    size_t buffer_size; /* bytes of the largest command the TPM and the front end agree on */
+    TPMWindow window;
+} TPMRequest;
+
+void tpm_request_init(TPMDevice *device, size_t buffer_size, int64_t window_ns);
+void tpm_request_clear(TPMDevice *device);
+
+/* The device as its backend's client; the client is the TPMDevice. */
+extern const TPMBackendClient tpm_request_client;
+
+/* ---- with the device's lock held ---- */
+
+/* Begin a command; the front end has none under way. Its done() follows, never from within. */
+void tpm_request_submit(TPMDevice *device, uint8_t locality, const uint8_t *data, size_t size);
+
+/* Make the command under way end soon; done() still follows. Harmless when there is none. */
+void tpm_request_cancel(TPMDevice *device);
+
+/* Clear the tpmEstablished flag for locality 3 or 4. */
+void tpm_request_reset_established(TPMDevice *device, uint8_t locality);
+
+/* Forget the command under way and power-cycle the TPM. */
+void tpm_request_reset(TPMDevice *device);
+
+/* Is there something to run? */
+bool tpm_request_is_due(const TPMRequest *request);
+
+/* ---- with no lock held ---- */
+
+/* Run what was noted: the only place from which a backend is called. */
+void tpm_request_run(TPMDevice *device);
+
+#endif /* TPM_REQUEST_H */

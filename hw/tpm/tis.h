@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The state of a TIS device, shared by its two files: tis.c (registers and the five states) and
+ * tis-locality.c (which locality may use them).
+ */
+#ifndef TPM_TIS_H
+#define TPM_TIS_H
+
+#include "device-internal.h"
+#include "tis-regs.h"
+
+/* The states of the FIFO interface, as the specification's state diagram has them. */
+typedef enum TISState {
+    TIS_IDLE,       /* no command: commandReady makes it ready */
+    TIS_READY,      /* waits for the first byte of a command */
+    TIS_RECEPTION,  /* takes a command in; Expect until it is whole */
+    TIS_EXECUTION,  /* the TPM has the command */
+    TIS_COMPLETION, /* the response can be read */
+} TISState;
+
+typedef struct TISLocality {
+    TISState state;
+    uint32_t access; /* as TPM_ACCESS, without the bits that are worked out when it is read */
+    uint32_t sts;    /* as TPM_STS, without the burst count */
+    uint32_t int_enable;
+    uint32_t int_status;
+} TISLocality;
+
+typedef struct TIS {
+    TPMDevice *device; /* not a reference: the device owns this struct */
+    uint8_t int_vector;
+
+    TISLocality locality[TIS_LOCALITIES];
+    uint8_t active;           /* the locality in use, or TIS_NO_LOCALITY */
+    uint8_t command_locality; /* the one that started the command under way */
+    bool interface_locked;    /* TPM_INTERFACE_ID's IntfSelLock, one for all localities */
+
+    /* A change of locality that waits for the command under way, or TIS_NO_LOCALITY each. */
+    uint8_t aborting; /* who loses it; the same as next when a locality aborts its own command */
+    uint8_t next;     /* who gets it */
+
+    /* Command and response share the FIFO, as all localities do. */
+    size_t buffer_size; /* bytes in use, as agreed with the TPM */
+    size_t offset;      /* the next byte written or read */
+    uint8_t *buffer;
+} TIS;
+
+/* ---- tis-locality.c ---- */
+
+/* The guest wrote TPM_ACCESS of this locality. */
+void tis_access_write(TIS *tis, uint8_t locality, uint32_t value);
+
+/* What it reads there. */
+uint32_t tis_access_read(const TIS *tis, uint8_t locality);
+
+/*
+ * Stop what the active locality is doing and give the device to `next`, itself perhaps: at once,
+ * or when the command under way has ended.
+ */
+void tis_abort(TIS *tis, uint8_t next);
+
+/* The second half of it: nothing is executing any more. */
+void tis_abort_finish(TIS *tis);
+
+/* ---- tis.c ---- */
+
+/* Does this locality have the device? */
+bool tis_is_active(const TIS *tis, uint8_t locality);
+
+/* The locality enters a state with these bits of TPM_STS; selfTestDone and family stay. */
+void tis_enter(TIS *tis, uint8_t locality, TISState state, uint32_t sts);
+
+/* Something happened that this locality may have asked to be interrupted for. */
+void tis_interrupt(TIS *tis, uint8_t locality, uint32_t sources);
+
+#endif /* TPM_TIS_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The completion window: whether to wait for a response, and for how long.
+ *
+ * Neighbours: request.c (stage 3) asks before it sends a command and while it waits.
+ */
+#include "window.h"
+
+/*
+ * A response that comes by way of the I/O thread is seen later than it was given, by the time it
+ * takes to wake that thread. Up to this many windows after the start it still counts as quick,
+ * or a TPM that was late once would never be waited for again.
+ */
+#define QUICK_WINDOWS 8
+
+void tpm_window_init(TPMWindow *window, int64_t length_ns)
+{
+    *window = (TPMWindow){ .length_ns = length_ns, .trusted = true };
+}
+
+bool tpm_window_begin(TPMWindow *window, bool is_short, int64_t now_ns)
+{
+    window->timing = is_short && window->length_ns > 0;
+    window->started_ns = now_ns;
+    return window->timing && window->trusted;
+}
+
+bool tpm_window_is_over(const TPMWindow *window, int64_t now_ns)
+{
+    return now_ns - window->started_ns >= window->length_ns;
+}
+
+void tpm_window_late(TPMWindow *window)
+{
+    window->trusted = false;
+}
+
+void tpm_window_done(TPMWindow *window, int64_t now_ns)
+{
+    if (window->timing) {
+        window->trusted = now_ns - window->started_ns <= QUICK_WINDOWS * window->length_ns;
+    }
+    window->timing = false;
+}
