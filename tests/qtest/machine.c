@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Address space, memory and the TPM device of the machine, which is to the library what any
+ * hypervisor is; see machine.h.
+ */
+#include "machine.h"
+#include "keyval.h"
+
+#include <string.h>
+
+/* The interrupt line of the device when `irq=` does not say, as in QEMU. */
+#define TPM_IRQ_DEFAULT 5
+
+struct Machine {
+    const MachineArch *arch;
+    uint8_t *ram;
+    uint64_t ram_size;
+
+    TPMBackend *backend;
+    char *backend_options;
+    TPMDevice *device;
+    uint64_t device_size;
+    unsigned device_irq;
+
+    MachineIRQ irq_callback;
+    void *irq_opaque;
+};
+
+static const MachineArch arch_rows[] = {
+    { "x86_64", "little", "ioapic", "tpm-tis", TPM_BASE_ADDRESS },
+};
+
+const MachineArch *machine_arch_of(const char *program)
+{
+    const char *dash = strrchr(program, '-');
+
+    for (gsize i = 0; dash && i < G_N_ELEMENTS(arch_rows); i++) {
+        if (strcmp(dash + 1, arch_rows[i].name) == 0) {
+            return &arch_rows[i];
+        }
+    }
+    return &arch_rows[0];
+}
+
+/* ---- life ---- */
+
+Machine *machine_new(const MachineArch *arch, uint64_t ram_size)
+{
+    Machine *machine = g_new0(Machine, 1);
+
+    machine->arch = arch;
+    machine->ram = g_malloc0(ram_size);
+    machine->ram_size = ram_size;
+    return machine;
+}
+
+void machine_free(Machine *machine)
+{
+    if (machine) {
+        tpmdev_device_free(machine->device);
+        tpmdev_backend_unref(machine->backend);
+        g_free(machine->backend_options);
+        g_free(machine->ram);
+        g_free(machine);
+    }
+}
+
+const MachineArch *machine_arch(const Machine *machine)
+{
+    return machine->arch;
+}
+
+TPMDevice *machine_tpm(const Machine *machine)
+{
+    return machine->device;
+}
+
+const char *machine_tpmdev_options(const Machine *machine)
+{
+    return machine->backend_options;
+}
+
+void machine_reset(Machine *machine)
+{
+    if (machine->device) {
+        tpmdev_device_reset(machine->device);
+    }
+}
+
+/* ---- the TPM ---- */
+
+static void on_set_irq(void *opaque, bool level)
+{
+    Machine *machine = opaque;
+
+    if (machine->irq_callback) {
+        machine->irq_callback(machine->irq_opaque, machine->device_irq, level);
+    }
+}
+
+static void on_guest_error(void *opaque, const char *message)
+{
+    (void)opaque;
+    g_printerr("%s: guest error: %s\n", g_get_prgname(), message);
+}
+
+static void on_backend_error(void *opaque, const char *message)
+{
+    (void)opaque;
+    g_printerr("%s: backend error: %s\n", g_get_prgname(), message);
+}
+
+bool machine_add_tpmdev(Machine *machine, const char *options, TPMChardevLookup lookup,
+                        void *opaque, GError **error)
+{
+    if (machine->backend) {
+        g_set_error(error, MACHINE_ERROR, 0, "Only one TPM is allowed.");
+        return false;
+    }
+    machine->backend = tpmdev_backend_new_from_string(options, lookup, opaque, error);
+    machine->backend_options = g_strdup(options);
+    return machine->backend != NULL;
+}
+
+/*
+ * The physical presence memory is a property of QEMU's device. Leaving it out can be honoured,
+ * having it cannot, and the library need not hear of either.
+ */
+static bool take_ppi(const KeyVal *keyval, GError **error)
+{
+    bool ppi = false;
+
+    if (!keyval_get_bool(keyval, "ppi", &ppi, error)) {
+        return false;
+    }
+    if (ppi) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "Property 'ppi' cannot be on: this machine has no physical presence memory; "
+                    "leave it out or give ppi=off");
+        return false;
+    }
+    return true;
+}
+
+bool machine_add_device(Machine *machine, const char *options, GError **error)
+{
+    g_autoptr(KeyVal) keyval = keyval_parse(options, "driver", error);
+    TPMBackend *const backends[] = { machine->backend, NULL };
+    TPMHost host = TPM_HOST_INIT;
+
+    if (!keyval || !take_ppi(keyval, error)) {
+        return false;
+    }
+    g_autofree char *for_library = keyval_format(keyval, "ppi");
+    const char *irq = keyval_get(keyval, "irq");
+
+    host.set_irq = on_set_irq;
+    host.guest_error = on_guest_error;
+    host.backend_error = on_backend_error;
+    host.context = g_main_context_default();
+    TPMDevice *device = tpmdev_device_new_from_string(for_library, backends, &host, machine, error);
+    if (!device) {
+        return false;
+    }
+    machine->device = device;
+    machine->device_size = tpmdev_device_get_size(device);
+    machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : TPM_IRQ_DEFAULT;
+    return true;
+}
+
+void machine_watch_irq(Machine *machine, MachineIRQ callback, void *opaque)
+{
+    machine->irq_callback = callback;
+    machine->irq_opaque = opaque;
+}
+
+/* ---- the address space ---- */
+
+static bool is_within(uint64_t address, uint64_t width, uint64_t base, uint64_t size)
+{
+    return address >= base && address - base < size && size - (address - base) >= width;
+}
+
+static bool is_ram(const Machine *machine, uint64_t address, uint64_t width)
+{
+    return is_within(address, width, 0, machine->ram_size);
+}
+
+static bool is_tpm(const Machine *machine, uint64_t address, uint64_t width)
+{
+    return machine->device &&
+           is_within(address, width, machine->arch->tpm_base, machine->device_size);
+}
+
+/* An access across the edge of something is made byte by byte. */
+static uint64_t load_bytes(Machine *machine, uint64_t address, unsigned width)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < width && width > 1; i++) {
+        value |= machine_load(machine, address + i, 1) << (8 * i);
+    }
+    return value;
+}
+
+uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
+{
+    uint64_t value = 0;
+
+    if (is_ram(machine, address, width)) {
+        memcpy(&value, machine->ram + address, width);
+        return GUINT64_FROM_LE(value);
+    }
+    if (is_tpm(machine, address, width)) {
+        tpmdev_device_read(machine->device, address - machine->arch->tpm_base, width, &value);
+        return value;
+    }
+    return load_bytes(machine, address, width);
+}
+
+void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t value)
+{
+    if (is_ram(machine, address, width)) {
+        value = GUINT64_TO_LE(value);
+        memcpy(machine->ram + address, &value, width);
+    } else if (is_tpm(machine, address, width)) {
+        tpmdev_device_write(machine->device, address - machine->arch->tpm_base, width, value);
+    } else {
+        for (unsigned i = 0; i < width && width > 1; i++) {
+            machine_store(machine, address + i, 1, value >> (8 * i) & 0xFF);
+        }
+    }
+}
+
+/* The widest aligned access that begins at address and ends by size. */
+static unsigned widest_access(uint64_t address, size_t size)
+{
+    unsigned width = 8;
+
+    while (width > size || address % width != 0) {
+        width /= 2;
+    }
+    return width;
+}
+
+void machine_read(Machine *machine, uint64_t address, uint8_t *data, size_t size)
+{
+    while (size) {
+        unsigned width = widest_access(address, size);
+        uint64_t value = GUINT64_TO_LE(machine_load(machine, address, width));
+
+        memcpy(data, &value, width);
+        address += width;
+        data += width;
+        size -= width;
+    }
+}
+
+void machine_write(Machine *machine, uint64_t address, const uint8_t *data, size_t size)
+{
+    while (size) {
+        unsigned width = widest_access(address, size);
+        uint64_t value = 0;
+
+        memcpy(&value, data, width);
+        machine_store(machine, address, width, GUINT64_FROM_LE(value));
+        address += width;
+        data += width;
+        size -= width;
+    }
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The hardware of a hypervisor without a CPU: guest memory, one TPM device, nothing else. What is
+ * not there reads as 0 and ignores writes, as unassigned memory of QEMU does under qtest.
+ *
+ * main.c builds it from the command line; qtest.c plays its CPU, qmp.c its operator. Everything
+ * runs on the main thread.
+ */
+#ifndef TESTS_QTEST_MACHINE_H
+#define TESTS_QTEST_MACHINE_H
+
+#include <tpmdev/tpmdev.h>
+
+/* What differs between the names the program has. */
+typedef struct MachineArch {
+    const char *name;           /* as in tpmdev-system-NAME */
+    const char *endianness;     /* qtest's answer: little or big */
+    const char *irq_controller; /* what irq_intercept_in can name */
+    const char *tpm_model;      /* the TPM device it has a place for */
+    uint64_t tpm_base;          /* and that place */
+} MachineArch;
+
+/* The row whose name is in the program's; the first row when there is none. */
+const MachineArch *machine_arch_of(const char *program);
+
+typedef struct Machine Machine;
+
+Machine *machine_new(const MachineArch *arch, uint64_t ram_size);
+void machine_free(Machine *machine);
+
+const MachineArch *machine_arch(const Machine *machine);
+
+/* The values of -tpmdev and -device. Errors do not name the option; the caller does. */
+bool machine_add_tpmdev(Machine *machine, const char *options, TPMChardevLookup lookup,
+                        void *opaque, GError **error);
+bool machine_add_device(Machine *machine, const char *options, GError **error);
+
+/* The device, or NULL, and the option string its TPM was made of. */
+TPMDevice *machine_tpm(const Machine *machine);
+const char *machine_tpmdev_options(const Machine *machine);
+
+void machine_reset(Machine *machine);
+
+/* An access of a guest: width 1, 2, 4 or 8, any address, little-endian. */
+uint64_t machine_load(Machine *machine, uint64_t address, unsigned width);
+void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t value);
+
+/* A run of bytes, made of the widest aligned accesses. */
+void machine_read(Machine *machine, uint64_t address, uint8_t *data, size_t size);
+void machine_write(Machine *machine, uint64_t address, const uint8_t *data, size_t size);
+
+/* Hear of the input lines of the interrupt controller; NULL ends it. */
+typedef void (*MachineIRQ)(void *opaque, unsigned line, bool level);
+void machine_watch_irq(Machine *machine, MachineIRQ callback, void *opaque);
+
+#endif /* TESTS_QTEST_MACHINE_H */

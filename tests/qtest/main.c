@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tpmdev-system-ARCH: a hypervisor without a CPU, for tests. It takes QEMU's command line, puts a
+ * TPM device of libtpmdev where QEMU's machine of that architecture has one, and lets a qtest
+ * client play the CPU and a QMP client the operator; so scripts and test programs written for
+ * QEMU drive it as they are. This file is its life: command line, machine, main loop, end.
+ *
+ * The machine is also the shortest full user of the library: one thread, one GMainContext for
+ * its own sockets and the TPM's.
+ */
+#include "cmdline.h"
+#include "keyval.h"
+#include "qmp.h"
+#include "qtest.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+typedef struct Program {
+    CommandLine line;
+    GPtrArray *chardevs; /* of Chardev */
+    Machine *machine;
+    QTest *qtest;
+    Qmp *qmp;
+    GMainLoop *loop;
+} Program;
+
+/* ---- ends ---- */
+
+static gboolean on_signal(gpointer opaque)
+{
+    Program *program = opaque;
+
+    qmp_announce_shutdown(program->qmp, "host-signal");
+    g_main_loop_quit(program->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static void on_quit(void *opaque)
+{
+    Program *program = opaque;
+
+    qmp_announce_shutdown(program->qmp, "host-qmp-quit");
+    g_main_loop_quit(program->loop);
+}
+
+static void on_qtest_closed(void *opaque)
+{
+    Program *program = opaque;
+
+    g_main_loop_quit(program->loop);
+}
+
+/* ---- what the command line describes ---- */
+
+static const char *lookup_chardev(void *opaque, const char *id)
+{
+    Program *program = opaque;
+    const Chardev *chardev = chardev_find(program->chardevs, id, NULL);
+
+    return chardev && !chardev->server ? chardev->path : NULL;
+}
+
+static bool add_chardev(Program *program, const char *text, GError **error)
+{
+    Chardev *chardev = chardev_parse(text, error);
+
+    if (!chardev) {
+        return false;
+    }
+    if (chardev_find(program->chardevs, chardev->id, NULL)) {
+        g_set_error(error, MACHINE_ERROR, 0, "Duplicate ID '%s' for chardev", chardev->id);
+        chardev_free(chardev);
+        return false;
+    }
+    g_ptr_array_add(program->chardevs, chardev);
+    return true;
+}
+
+static bool add_tpmdev(Program *program, const char *text, GError **error)
+{
+    return machine_add_tpmdev(program->machine, text, lookup_chardev, program, error);
+}
+
+static bool add_device(Program *program, const char *text, GError **error)
+{
+    return machine_add_device(program->machine, text, error);
+}
+
+static bool add_monitor_on(Program *program, const char *id, GError **error)
+{
+    if (!id) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "Parameter 'chardev' is missing; give chardev=ID of a -chardev");
+        return false;
+    }
+    const Chardev *chardev = chardev_find(program->chardevs, id, error);
+
+    return chardev && qmp_add(program->qmp, chardev, error);
+}
+
+/* -mon chardev=ID,mode=control */
+static bool add_mon(Program *program, const char *text, GError **error)
+{
+    static const char *const known[] = { "chardev", "mode", "pretty", NULL };
+    g_autoptr(KeyVal) keyval = keyval_parse(text, "chardev", error);
+
+    if (!keyval || !keyval_check(keyval, known, error)) {
+        return false;
+    }
+    if (g_strcmp0(keyval_get(keyval, "mode"), "control") != 0) {
+        g_set_error(error, MACHINE_ERROR, 0, "Parameter 'mode' must be 'control', which is QMP");
+        return false;
+    }
+    return add_monitor_on(program, keyval_get(keyval, "chardev"), error);
+}
+
+/* -object monitor-qmp,id=ID,chardev=ID: what -mon became in QEMU 11.1 */
+static bool add_object(Program *program, const char *text, GError **error)
+{
+    static const char *const known[] = { "qom-type", "id", "chardev", "pretty", NULL };
+    g_autoptr(KeyVal) keyval = keyval_parse(text, "qom-type", error);
+
+    if (!keyval) {
+        return false;
+    }
+    const char *type = keyval_get(keyval, "qom-type");
+
+    if (g_strcmp0(type, "monitor-qmp") != 0) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "Parameter 'qom-type' does not accept value '%s'; known are: monitor-qmp",
+                    type ? type : "");
+        return false;
+    }
+    if (!keyval_get(keyval, "id")) {
+        g_set_error(error, MACHINE_ERROR, 0, "Parameter 'id' is missing; give id=NAME");
+        return false;
+    }
+    return keyval_check(keyval, known, error) &&
+           add_monitor_on(program, keyval_get(keyval, "chardev"), error);
+}
+
+/* -qmp unix:PATH: both in one */
+static bool add_qmp(Program *program, const char *text, GError **error)
+{
+    g_autoptr(Chardev) chardev = chardev_parse_legacy(text, program->chardevs, error);
+
+    return chardev && qmp_add(program->qmp, chardev, error);
+}
+
+static bool add_qtest(Program *program, const char *text, GError **error)
+{
+    g_autoptr(Chardev) chardev = chardev_parse_legacy(text, program->chardevs, error);
+
+    program->qtest = chardev ? qtest_new(program->machine, chardev, program->line.qtest_log,
+                                         on_qtest_closed, program, error)
+                             : NULL;
+    if (!program->qtest) {
+        g_prefix_error(error, "-qtest %s: ", text);
+        return false;
+    }
+    return true;
+}
+
+typedef bool (*AddFunction)(Program *program, const char *text, GError **error);
+
+/* Do it for each value of an option; an error gets the option in front, as QEMU puts it. */
+static bool add_each(Program *program, const char *option, GPtrArray *values, AddFunction add,
+                     GError **error)
+{
+    for (guint i = 0; i < values->len; i++) {
+        const char *text = g_ptr_array_index(values, i);
+
+        if (!add(program, text, error)) {
+            g_prefix_error(error, "-%s %s: ", option, text);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* In the order in which one needs the other. */
+static bool build(Program *program, GError **error)
+{
+    CommandLine *line = &program->line;
+
+    return add_each(program, "chardev", line->chardevs, add_chardev, error) &&
+           add_each(program, "mon", line->monitors, add_mon, error) &&
+           add_each(program, "object", line->objects, add_object, error) &&
+           add_each(program, "qmp", line->qmps, add_qmp, error) &&
+           add_each(program, "tpmdev", line->tpmdevs, add_tpmdev, error) &&
+           add_each(program, "device", line->devices, add_device, error) &&
+           (!line->qtest || add_qtest(program, line->qtest, error));
+}
+
+/* ---- what is only printed ---- */
+
+static void print_tpm_types(void)
+{
+    g_autofree const char **types = tpmdev_backend_get_types();
+
+    g_print("Supported TPM types (choose only one):\n");
+    for (const char **type = types; *type; type++) {
+        g_print("%12s   %s\n", *type, tpmdev_backend_get_description(*type));
+    }
+}
+
+static void print_device_models(void)
+{
+    g_print("TPM devices:\n");
+    for (const char *const *model = tpmdev_device_get_models(); *model; model++) {
+        g_print("name \"%s\"\n", *model);
+    }
+}
+
+static bool asks_for_help(const GPtrArray *values)
+{
+    for (guint i = 0; i < values->len; i++) {
+        const char *text = g_ptr_array_index(values, i);
+
+        if (strcmp(text, "help") == 0 || strcmp(text, "?") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Returns true when the command line asked for a text and got it. */
+static bool print_and_be_done(const CommandLine *line)
+{
+    switch (line->action) {
+    case ACTION_RUN:
+        break;
+    case ACTION_HELP: {
+        g_autofree char *text = cmdline_help();
+
+        g_print("usage: %s [options]\nA hypervisor without a CPU, with a TPM.\n%s", g_get_prgname(),
+                text);
+        return true;
+    }
+    case ACTION_VERSION:
+        g_print("%s (libtpmdev) version %s\n", g_get_prgname(), tpmdev_version_string());
+        return true;
+    }
+    if (asks_for_help(line->tpmdevs)) {
+        print_tpm_types();
+        return true;
+    }
+    if (asks_for_help(line->devices)) {
+        print_device_models();
+        return true;
+    }
+    return false;
+}
+
+/* ---- life ---- */
+
+static void follow_parent(void)
+{
+    pid_t parent = getppid();
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        raise(SIGTERM); /* it ended before we could ask to be told */
+    }
+}
+
+static bool run(Program *program, const char *name, GError **error)
+{
+    const MachineArch *arch = machine_arch_of(name);
+
+    program->loop = g_main_loop_new(NULL, FALSE);
+    program->chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
+    program->machine = machine_new(arch, program->line.ram_size);
+    program->qmp = qmp_new(program->machine, program->line.stopped, on_quit, program);
+    g_unix_signal_add(SIGTERM, on_signal, program);
+    g_unix_signal_add(SIGINT, on_signal, program);
+    if (program->line.exit_with_parent) {
+        follow_parent();
+    }
+    bool built = build(program, error);
+
+    if (built) {
+        g_main_loop_run(program->loop);
+    }
+    qtest_free(program->qtest);
+    qmp_free(program->qmp);
+    machine_free(program->machine);
+    g_ptr_array_unref(program->chardevs);
+    g_main_loop_unref(program->loop);
+    return built;
+}
+
+int main(int argc, char **argv)
+{
+    Program program = { 0 };
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = g_path_get_basename(argc > 0 ? argv[0] : "tpmdev-system-x86_64");
+
+    g_set_prgname(name);
+    signal(SIGPIPE, SIG_IGN);
+    bool good = cmdline_parse(&program.line, argc, argv, &error);
+
+    if (good && !print_and_be_done(&program.line)) {
+        good = run(&program, name, &error);
+    }
+    cmdline_clear(&program.line);
+    if (!good) {
+        g_printerr("%s: %s\n", name, error->message);
+    }
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
