@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The one TPM that libtpms can be in a process: power on and off, one command at a time, state in
+ * a directory.
+ *
+ * Open and close it on any thread, one after the other; call all else but the cancel on one
+ * thread. Everything here but the cancel blocks. Used by libtpms.c, which gives it that thread.
+ */
+#ifndef TPM_LIBTPMS_ENGINE_H
+#define TPM_LIBTPMS_ENGINE_H
+
+#include <tpmdev/backend.h>
+
+typedef struct LibtpmsEngine LibtpmsEngine;
+
+/* A response, in memory of libtpms' choosing; begin with zeros, end with free(data). */
+typedef struct LibtpmsResponse {
+    unsigned char *data;
+    uint32_t capacity;
+    uint32_t size;
+} LibtpmsResponse;
+
+/*
+ * Take libtpms and the directory into use, and check, also by libtpms, the state that is there.
+ * Nothing in the directory is changed but for what a crash left over. Returns NULL with error set
+ * as tpmdev_backend_libtpms_new() has it.
+ */
+LibtpmsEngine *libtpms_engine_open(TPMVersion version, const char *directory, GError **error);
+
+/* Power off in an orderly way and let go of libtpms. Returns NULL. */
+LibtpmsEngine *libtpms_engine_close(LibtpmsEngine *engine);
+
+/* Bytes of the largest command the TPM can be set to take. */
+size_t libtpms_engine_buffer_size_max(const LibtpmsEngine *engine);
+
+/* Power the TPM off if it is on, and on with a buffer of this size: _TPM_Init. */
+bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError **error);
+
+/*
+ * Run a command, whose bytes the TPM may change. False with error set says that the TPM is in no
+ * state to serve and has to be powered on again: there is no response, or its state could not be
+ * stored.
+ */
+bool libtpms_engine_execute(LibtpmsEngine *engine, uint8_t locality, uint8_t *command, size_t size,
+                            LibtpmsResponse *response, GError **error);
+
+/*
+ * Ask the command under way to end, from any thread. libtpms forgets that as a command begins, so
+ * one call is not enough while it is not known to be well under way.
+ */
+void libtpms_engine_cancel(void);
+
+/* The tpmEstablished flag; false when it cannot be read. */
+bool libtpms_engine_get_established(LibtpmsEngine *engine);
+
+/* Clear it, on behalf of a locality. */
+void libtpms_engine_reset_established(LibtpmsEngine *engine, uint8_t locality);
+
+#endif /* TPM_LIBTPMS_ENGINE_H */
