@@ -1,11 +1,476 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The `emulator` backend: swtpm, or whatever speaks the protocol of its sockets.
+ *
+ * A short command goes out from the thread that submits it, and when the device lingers the
+ * response is received there too: two system calls, no other thread. Everything else comes from
+ * a source on the backend's GMainContext, which all devices may share.
+ *
+ * The device is told with no lock held, and may call back in from there. While one thread tells,
+ * a start() only leaves a note for it: what is being told must not meet a later command.
+ *
+ * Neighbours: backend.c (stage 4 of 6) calls this class and takes its answers;
+ * emulator-internal.h names the parts.
+ */
+#include "emulator-internal.h"
+
 #include "builtin.h"
-static TPMBackend *x_create(const TPMOptions *o, GError **error)
+#include "command.h"
+#include "emulator-channel.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+/* How long creation may take in all, and how long destruction waits for swtpm's goodbye. */
+#define CREATE_DEADLINE_MS   5000u
+#define SHUTDOWN_DEADLINE_MS 200u
+
+/* News that is the answer to the command under way. */
+#define NEWS_OF_COMMAND (NEWS_COMPLETED | NEWS_FAILED)
+
+/* ---- life ---- */
+
+static void emulator_unref(Emulator *emulator)
 {
-    (void)o;
-    (void)error;
-    return NULL;
+    if (!g_atomic_ref_count_dec(&emulator->refs)) {
+        return;
+    }
+    g_mutex_clear(&emulator->lock);
+    g_cond_clear(&emulator->told);
+    g_clear_error(&emulator->failure);
+    g_free(emulator->id);
+    g_free(emulator->path);
+    g_free(emulator);
 }
-const TPMBackendClass tpm_backend_emulator_class = { .size = sizeof(TPMBackendClass),
-                                                     .type = "emulator",
-                                                     .create = x_create };
+
+GError *tpm_emulator_error(Emulator *emulator, TPMError code, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    GError *error = g_error_new_valist(TPMDEV_ERROR, (gint)code, format, arguments);
+    va_end(arguments);
+    g_prefix_error(&error, "TPM backend '%s': swtpm at '%s' ", emulator->id, emulator->path);
+    return error;
+}
+
+void tpm_emulator_report_failure(Emulator *emulator, GError *error)
+{
+    g_clear_error(&emulator->failure);
+    emulator->failure = error;
+    emulator->step = STEP_NONE;
+    emulator->news |= NEWS_FAILED;
+}
+
+/* ---- telling the device ---- */
+
+/* Take one round of news, tell it with the lock released, take the lock again. */
+static bool tell_locked(Emulator *emulator)
+{
+    unsigned held = emulator->lingering ? NEWS_OF_COMMAND : 0; /* for poll() or linger_end() */
+    unsigned news = emulator->news & ~held;
+    bool established = emulator->established;
+    size_t size = emulator->completed_size;
+    g_autoptr(GError) failure = news & NEWS_FAILED ? g_error_copy(emulator->failure) : NULL;
+
+    if (!news) {
+        return false;
+    }
+    emulator->news &= held;
+    g_mutex_unlock(&emulator->lock);
+    if (news & NEWS_ESTABLISHED) {
+        tpmdev_backend_set_established(emulator->backend, established);
+    }
+    if (news & NEWS_STARTED) {
+        tpmdev_backend_started(emulator->backend);
+    }
+    if (news & NEWS_COMPLETED) {
+        tpmdev_backend_complete(emulator->backend, emulator->response, size);
+    }
+    if (news & NEWS_FAILED) {
+        tpmdev_backend_failed(emulator->backend, failure);
+    }
+    g_mutex_lock(&emulator->lock);
+    if (news & NEWS_ESTABLISHED && emulator->established != established) {
+        emulator->news |= NEWS_ESTABLISHED; /* another thread may have been faster */
+    }
+    return true;
+}
+
+/* Every entry ends here. */
+static void tell_and_unlock(Emulator *emulator)
+{
+    emulator->telling++;
+    for (;;) {
+        if (!emulator->dying && tell_locked(emulator)) {
+            continue;
+        }
+        if (emulator->telling > 1 || emulator->dying || !emulator->start_wanted) {
+            break;
+        }
+        emulator->start_wanted = false;
+        tpm_emulator_begin_start(emulator);
+    }
+    if (--emulator->telling == 0 && emulator->dying) {
+        g_cond_broadcast(&emulator->told);
+    }
+    g_mutex_unlock(&emulator->lock);
+}
+
+/* ---- the source ---- */
+
+typedef struct EmulatorSource {
+    GSource source;
+    Emulator *emulator;
+} EmulatorSource;
+
+static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    Emulator *emulator = ((EmulatorSource *)source)->emulator;
+
+    (void)callback;
+    (void)data;
+    g_mutex_lock(&emulator->lock);
+    if (emulator->source == source) { /* else it has just been replaced, or all is over */
+        tpm_emulator_pump(emulator);
+        tell_and_unlock(emulator);
+    } else {
+        g_mutex_unlock(&emulator->lock);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static void source_finalize(GSource *source)
+{
+    emulator_unref(((EmulatorSource *)source)->emulator);
+}
+
+static GSourceFuncs source_funcs = {
+    .dispatch = source_dispatch,
+    .finalize = source_finalize,
+};
+
+static GSource *source_new(Emulator *emulator, GMainContext *context)
+{
+    GSource *source = g_source_new(&source_funcs, sizeof(EmulatorSource));
+
+    g_atomic_ref_count_inc(&emulator->refs);
+    ((EmulatorSource *)source)->emulator = emulator;
+    g_source_set_name(source, "tpmdev-emulator");
+    g_source_add_unix_fd(source, emulator->epoll_fd, G_IO_IN);
+    g_source_attach(source, context);
+    return source;
+}
+
+/* Put the source where the device at hand wants it. Called with the lock held. */
+static void place_source(Emulator *emulator)
+{
+    GMainContext *context = tpmdev_backend_get_context(emulator->backend);
+    GSource *old = emulator->source;
+
+    if (old && !g_source_is_destroyed(old) && g_source_get_context(old) == context) {
+        return;
+    }
+    emulator->source = source_new(emulator, context);
+    if (old) {
+        g_source_destroy(old);
+        g_source_unref(old);
+    }
+}
+
+/* ---- the class ---- */
+
+static void emulator_start(void *self, size_t buffer_size)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    emulator->wanted_size = buffer_size;
+    emulator->start_wanted = true; /* begun by tell_and_unlock(), here or where one is telling */
+    place_source(emulator);
+    tell_and_unlock(emulator);
+}
+
+/* What a call that brought the answer does before it tells: nobody is to wait for poll(). */
+static void linger_no_more_if_answered(Emulator *emulator)
+{
+    if (emulator->news & NEWS_OF_COMMAND) {
+        emulator->lingering = false;
+    }
+}
+
+static void emulator_submit(void *self, const TPMCommand *command, bool linger)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    emulator->command = *command;
+    emulator->lingering = linger;
+    if (emulator->failure) {
+        emulator->news |= NEWS_FAILED; /* this command crossed the bad news on its way */
+    } else if (emulator->start_wanted) {
+        emulator->completed_size = 0; /* or the news of a start that is no longer the last */
+        emulator->news |= NEWS_COMPLETED;
+    } else {
+        tpm_emulator_watch_data(emulator, !linger);
+        emulator->data = DATA_WAITING;
+        tpm_emulator_advance(emulator);
+    }
+    linger_no_more_if_answered(emulator);
+    tell_and_unlock(emulator);
+}
+
+static void emulator_poll(void *self)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    if (emulator->data == DATA_WAITING) {
+        tpm_emulator_pump_control(emulator); /* its locality is being set */
+    }
+    if (emulator->data == DATA_SENT) {
+        tpm_emulator_pump_data(emulator);
+    }
+    linger_no_more_if_answered(emulator);
+    tell_and_unlock(emulator);
+}
+
+static void emulator_linger_end(void *self)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    emulator->lingering = false;
+    tpm_emulator_watch_data(emulator, true);
+    tell_and_unlock(emulator);
+}
+
+/*
+ * swtpm answers a cancel only after the command it cancels, so nothing waits for it but the next
+ * command. One that has not been sent yet is cancelled here.
+ */
+static void emulator_cancel(void *self)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    switch (emulator->data) {
+    case DATA_WAITING:
+        tpm_emulator_answer_locally(
+            emulator, emulator->version == TPM_VERSION_1_2 ? TPM12_FAIL : TPM2_RC_CANCELED);
+        break;
+    case DATA_SENT:
+        if (emulator->capabilities & SWTPM_CAP_CANCEL_TPM_CMD &&
+            emulator->request != SWTPM_CANCEL_TPM_CMD) {
+            emulator->want_cancel = true;
+            tpm_emulator_advance(emulator);
+        }
+        break;
+    case DATA_IDLE:
+    case DATA_PROBING:
+    case DATA_ABANDONED:
+        break;
+    }
+    tell_and_unlock(emulator);
+}
+
+static void emulator_reset_established(void *self, uint8_t locality)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    if (!emulator->failure && emulator->capabilities & SWTPM_CAP_RESET_TPMESTABLISHED) {
+        emulator->reset_locality = locality;
+        emulator->want_reset_established = true;
+        tpm_emulator_advance(emulator);
+    }
+    tell_and_unlock(emulator);
+}
+
+/* Let the control channel become free; false at the deadline or when the channel is gone. */
+static bool finish_request(Emulator *emulator, gint64 deadline)
+{
+    while (emulator->request && tpm_emulator_wait(emulator, deadline)) {
+        tpm_emulator_pump(emulator);
+    }
+    return emulator->control_fd >= 0 && !emulator->request;
+}
+
+/* swtpm's orderly end. Called when no other thread comes here any more. */
+static void shut_down(Emulator *emulator)
+{
+    gint64 deadline = g_get_monotonic_time() + SHUTDOWN_DEADLINE_MS * G_TIME_SPAN_MILLISECOND;
+
+    emulator->step = STEP_NONE;
+    emulator->want_cancel = false;
+    emulator->want_reset_established = false;
+    emulator->want_get_established = false;
+    emulator->reply_is_stale = true;
+    if (emulator->data == DATA_WAITING) {
+        emulator->data = DATA_IDLE;
+    }
+    emulator->lingering = false;
+    tpm_emulator_watch_data(emulator, true);
+    if (emulator->shaken && finish_request(emulator, deadline)) {
+        tpm_emulator_request(emulator, SWTPM_SHUTDOWN, 0, -1);
+        finish_request(emulator, deadline);
+    }
+}
+
+static void emulator_close(Emulator *emulator)
+{
+    tpm_emulator_disconnect(emulator);
+    tpm_channel_close(&emulator->epoll_fd);
+    emulator_unref(emulator);
+}
+
+/*
+ * The context may be one that nobody runs any more, and the source may be dispatching right
+ * now: it finds out that it is no longer ours, and the last reference frees the memory.
+ */
+static void emulator_destroy(void *self)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    GSource *source = g_steal_pointer(&emulator->source);
+
+    emulator->dying = true;
+    while (emulator->telling > 0) {
+        g_cond_wait(&emulator->told, &emulator->lock);
+    }
+    g_mutex_unlock(&emulator->lock);
+    if (source) {
+        g_source_destroy(source);
+        g_source_unref(source);
+    }
+    shut_down(emulator);
+    emulator_close(emulator);
+}
+
+static TPMBackend *emulator_create(const TPMOptions *options, GError **error)
+{
+    TPMEmulatorConfig config = {
+        .size = sizeof(config),
+        .id = tpmdev_options_get(options, "id"),
+        .path = tpmdev_options_get_socket(options, error),
+    };
+
+    return config.path ? tpmdev_backend_emulator_new(&config, error) : NULL;
+}
+
+static const char *const emulator_options[] = { "path", "chardev", NULL };
+
+const TPMBackendClass tpm_backend_emulator_class = {
+    .size = sizeof(TPMBackendClass),
+    .type = "emulator",
+    .description = "TPM emulator swtpm, over its unix control socket",
+    .options = emulator_options,
+    .create = emulator_create,
+    .start = emulator_start,
+    .submit = emulator_submit,
+    .poll = emulator_poll,
+    .linger_end = emulator_linger_end,
+    .cancel = emulator_cancel,
+    .reset_established = emulator_reset_established,
+    .destroy = emulator_destroy,
+};
+
+/* ---- creation ---- */
+
+static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
+{
+    Emulator *emulator = g_new0(Emulator, 1);
+
+    g_atomic_ref_count_init(&emulator->refs);
+    g_mutex_init(&emulator->lock);
+    g_cond_init(&emulator->told);
+    emulator->id = g_strdup(config->id);
+    emulator->path = g_strdup(config->path);
+    emulator->control_fd = -1;
+    emulator->data_fd = -1;
+    emulator->epoll_fd = -1;
+    emulator->locality = EMULATOR_NO_LOCALITY;
+    return emulator;
+}
+
+/* Go through the handshake on this thread. False with `failure` set. */
+static bool shake_hands(Emulator *emulator, unsigned deadline_ms)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)deadline_ms * G_TIME_SPAN_MILLISECOND;
+
+    emulator->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (emulator->epoll_fd < 0) {
+        tpm_emulator_report_failure(
+            emulator,
+            tpm_emulator_error(emulator, TPM_ERROR_IO, "cannot be watched: %s", g_strerror(errno)));
+        return false;
+    }
+    if (tpm_emulator_connect(emulator)) {
+        tpm_emulator_advance(emulator);
+    }
+    while (emulator->step != STEP_NONE) {
+        if (!tpm_emulator_wait(emulator, deadline)) {
+            const char *what =
+                emulator->request ? tpm_swtpm_command_name(emulator->request) : "a TPM command";
+
+            tpm_emulator_report_failure(
+                emulator, tpm_emulator_error(emulator, TPM_ERROR_TIMED_OUT,
+                                             "did not answer %s within %u ms; is it swtpm, and has "
+                                             "it no other client?",
+                                             what, deadline_ms));
+        } else {
+            tpm_emulator_pump(emulator);
+        }
+    }
+    return !emulator->failure;
+}
+
+static bool config_check(const TPMEmulatorConfig *config, GError **error)
+{
+    const char *wrong = NULL;
+
+    if (config->size < sizeof(*config)) {
+        wrong = "size must be sizeof(TPMEmulatorConfig)";
+    } else if (!config->id || !*config->id) {
+        wrong = "the id is empty; give the backend a name";
+    } else if (!config->path) {
+        wrong = "the path is missing; name swtpm's control socket";
+    }
+    if (wrong) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION, "TPM emulator: %s", wrong);
+    }
+    return !wrong;
+}
+
+TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_ms, GError **error)
+{
+    if (!config_check(config, error)) {
+        return NULL;
+    }
+    Emulator *emulator = emulator_alloc(config);
+
+    if (shake_hands(emulator, deadline_ms)) {
+        TPMBackendInfo info = {
+            .size = sizeof(info),
+            .version = emulator->version,
+            .buffer_size = TPM_BUFFER_SIZE_MAX, /* start() asks what it really has */
+        };
+
+        emulator->backend =
+            tpmdev_backend_new(&tpm_backend_emulator_class, config->id, &info, emulator, error);
+    } else {
+        g_propagate_error(error, g_steal_pointer(&emulator->failure));
+    }
+    TPMBackend *backend = emulator->backend;
+
+    if (!backend) {
+        emulator_close(emulator);
+    }
+    return backend;
+}
+
+TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error)
+{
+    return tpm_emulator_new(config, CREATE_DEADLINE_MS, error);
+}

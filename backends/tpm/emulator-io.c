@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The `emulator` backend's two channels: at most one control message and one TPM command are
+ * under way, each goes out whole in one send, and each reply is taken as it comes.
+ *
+ * The peer is not trusted: every size is checked against what was agreed on, bytes that nobody
+ * asked for break the connection, and nothing waits.
+ *
+ * Sources: emulator-internal.h names the neighbours; swtpm-protocol.h the messages. That swtpm
+ * answers CANCEL_TPM_CMD only after the command was measured with 0.7.1.
+ */
+#include "emulator-internal.h"
+
+#include "command.h"
+#include "emulator-channel.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+/* ---- the connection ---- */
+
+void tpm_emulator_disconnect(Emulator *emulator)
+{
+    tpm_channel_close(&emulator->data_fd);
+    tpm_channel_close(&emulator->control_fd);
+    emulator->shaken = false;
+    emulator->request = SWTPM_NONE;
+    emulator->reply_is_stale = false;
+    emulator->want_cancel = false;
+    emulator->want_reset_established = false;
+    emulator->want_get_established = false;
+    emulator->data = DATA_IDLE;
+    emulator->locality = EMULATOR_NO_LOCALITY;
+}
+
+void tpm_emulator_break(Emulator *emulator, GError *error)
+{
+    tpm_emulator_disconnect(emulator);
+    tpm_emulator_report_failure(emulator, error);
+}
+
+void tpm_emulator_watch_data(Emulator *emulator, bool watch)
+{
+    struct epoll_event event = { .events = watch ? EPOLLIN : 0 };
+
+    if (emulator->data_fd >= 0 && emulator->data_watched != watch) {
+        epoll_ctl(emulator->epoll_fd, EPOLL_CTL_MOD, emulator->data_fd, &event);
+        emulator->data_watched = watch;
+    }
+}
+
+bool tpm_emulator_wait(Emulator *emulator, gint64 deadline)
+{
+    struct epoll_event events[2];
+    int n;
+
+    do {
+        gint64 left = MAX(deadline - g_get_monotonic_time(), 0);
+
+        n = epoll_wait(emulator->epoll_fd, events, G_N_ELEMENTS(events),
+                       (int)((left + 999) / 1000));
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+/* What was going on, for error messages. */
+static const char *present_act(const Emulator *emulator)
+{
+    if (emulator->request) {
+        return tpm_swtpm_command_name(emulator->request);
+    }
+    switch (emulator->data) {
+    case DATA_WAITING:
+    case DATA_SENT:
+    case DATA_ABANDONED:
+        return "a TPM command";
+    case DATA_PROBING:
+        return "the TPM command that asks for its version";
+    case DATA_IDLE:
+        break;
+    }
+    return "nothing";
+}
+
+/* A channel brought no bytes and never will; errno tells. */
+static void channel_lost(Emulator *emulator, const char *channel)
+{
+    /* During creation we do not know yet whether it is swtpm at all. */
+    TPMError code = emulator->backend ? TPM_ERROR_IO : TPM_ERROR_PROTOCOL;
+    GError *error;
+
+    if (errno == 0) {
+        error = tpm_emulator_error(emulator, code, "closed the %s channel while %s was under way%s",
+                                   channel, present_act(emulator),
+                                   emulator->backend ? "" : "; is it swtpm?");
+    } else {
+        error = tpm_emulator_error(emulator, code, "lost the %s channel while %s was under way: %s",
+                                   channel, present_act(emulator), g_strerror(errno));
+    }
+    tpm_emulator_break(emulator, error);
+}
+
+bool tpm_emulator_is_silent(Emulator *emulator, int fd, const char *channel)
+{
+    uint8_t byte;
+    ssize_t got = tpm_channel_receive(fd, &byte, sizeof(byte));
+
+    if (got < 0) {
+        channel_lost(emulator, channel);
+    } else if (got > 0) {
+        tpm_emulator_break(emulator,
+                           tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL,
+                                              "sent bytes on the %s channel that nobody asked for",
+                                              channel));
+    }
+    return got == 0;
+}
+
+/* ---- the control channel ---- */
+
+void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t argument,
+                          int passed_fd)
+{
+    uint8_t message[SWTPM_MESSAGE_MAX];
+    size_t size = tpm_swtpm_message(command, argument, message);
+
+    if (!tpm_emulator_is_silent(emulator, emulator->control_fd, "control")) {
+        return;
+    }
+    emulator->request = command;
+    emulator->reply_is_stale = false;
+    emulator->reply_size = 0;
+    if (!tpm_channel_send(emulator->control_fd, message, size, passed_fd)) {
+        channel_lost(emulator, "control");
+    }
+}
+
+/* The device's command cannot have its locality; only this command fails. */
+static void locality_replied(Emulator *emulator, uint32_t result)
+{
+    if (result == 0) {
+        emulator->locality = emulator->command.locality;
+    } else {
+        emulator->locality = EMULATOR_NO_LOCALITY;
+        if (emulator->data == DATA_WAITING) {
+            emulator->data = DATA_IDLE;
+            emulator->completed_size = 0;
+            emulator->news |= NEWS_COMPLETED;
+        }
+    }
+}
+
+/* An error reads as "not set": a TPM that does not know has seen no D-RTM sequence. */
+static void established_replied(Emulator *emulator, uint32_t result)
+{
+    emulator->established = result == 0 && emulator->reply[SWTPM_ESTABLISHED_OFFSET] != 0;
+    emulator->news |= NEWS_ESTABLISHED;
+    if (emulator->step == STEP_GET_ESTABLISHED) {
+        tpm_emulator_step_replied(emulator, result);
+    }
+}
+
+/* A reply is whole; the control channel is free again. */
+static void control_replied(Emulator *emulator)
+{
+    uint32_t result = tpm_get_be32(emulator->reply + SWTPM_RESULT_OFFSET);
+    SwtpmCommand request = emulator->request;
+
+    emulator->request = SWTPM_NONE;
+    if (emulator->reply_is_stale) {
+        return;
+    }
+    switch (request) {
+    case SWTPM_SET_DATAFD:
+    case SWTPM_GET_CAPABILITY:
+    case SWTPM_STOP:
+    case SWTPM_SET_BUFFERSIZE:
+    case SWTPM_INIT:
+        tpm_emulator_step_replied(emulator, result);
+        break;
+    case SWTPM_SET_LOCALITY:
+        locality_replied(emulator, result);
+        break;
+    case SWTPM_GET_TPMESTABLISHED:
+        established_replied(emulator, result);
+        break;
+    case SWTPM_RESET_TPMESTABLISHED:
+        emulator->want_get_established = true; /* whether it was granted shows there */
+        break;
+    case SWTPM_CANCEL_TPM_CMD: /* the response tells what came of it */
+    case SWTPM_SHUTDOWN:
+    case SWTPM_NONE:
+        break;
+    }
+}
+
+void tpm_emulator_pump_control(Emulator *emulator)
+{
+    if (emulator->control_fd < 0) {
+        return;
+    }
+    if (!emulator->request) {
+        tpm_emulator_is_silent(emulator, emulator->control_fd, "control");
+        return;
+    }
+    size_t whole = tpm_swtpm_reply_size(emulator->request);
+    ssize_t got = tpm_channel_receive(emulator->control_fd, emulator->reply + emulator->reply_size,
+                                      whole - emulator->reply_size);
+
+    if (got < 0) {
+        channel_lost(emulator, "control");
+        return;
+    }
+    emulator->reply_size += (size_t)got;
+    /* An error may come without the rest. If it has one, swtpm's single write brought it along. */
+    if (emulator->reply_size == whole ||
+        (emulator->reply_size >= SWTPM_RESULT_SIZE &&
+         tpm_get_be32(emulator->reply + SWTPM_RESULT_OFFSET) != 0)) {
+        control_replied(emulator);
+        tpm_emulator_advance(emulator);
+    }
+}
+
+/* ---- the data channel ---- */
+
+bool tpm_emulator_send_command(Emulator *emulator, const uint8_t *command, size_t size,
+                               EmulatorData data)
+{
+    if (!tpm_emulator_is_silent(emulator, emulator->data_fd, "data")) {
+        return false;
+    }
+    emulator->data = data;
+    emulator->response_size = 0;
+    if (!tpm_channel_send(emulator->data_fd, command, size, -1)) {
+        channel_lost(emulator, "data");
+        return false;
+    }
+    return true;
+}
+
+void tpm_emulator_answer_locally(Emulator *emulator, uint32_t code)
+{
+    tpm_error_response(emulator->version, code, emulator->response);
+    emulator->data = DATA_IDLE;
+    emulator->completed_size = TPM_HEADER_SIZE;
+    emulator->news |= NEWS_COMPLETED;
+}
+
+/* A response is whole. */
+static void data_responded(Emulator *emulator)
+{
+    EmulatorData data = emulator->data;
+
+    emulator->data = DATA_IDLE;
+    emulator->want_cancel = false; /* too late; it must not hit the next command */
+    switch (data) {
+    case DATA_SENT:
+        emulator->completed_size = emulator->response_size;
+        emulator->news |= NEWS_COMPLETED;
+        break;
+    case DATA_PROBING:
+        tpm_emulator_step_responded(emulator);
+        break;
+    case DATA_ABANDONED:
+        if (emulator->step == STEP_DRAIN) {
+            emulator->step = STEP_STOP;
+        }
+        break;
+    case DATA_IDLE:
+    case DATA_WAITING:
+        break;
+    }
+    if (emulator->step != STEP_NONE) {
+        tpm_emulator_advance(emulator);
+    }
+}
+
+/* How many bytes may a response have? Before the first start nothing has been agreed on. */
+static size_t response_limit(const Emulator *emulator)
+{
+    return emulator->data == DATA_SENT ? emulator->tpm_buffer_size : sizeof(emulator->response);
+}
+
+/* More of a response is here: can it be one, and is it whole? */
+static void response_grew(Emulator *emulator)
+{
+    if (emulator->response_size < TPM_HEADER_SIZE) {
+        return;
+    }
+    size_t limit = response_limit(emulator);
+    uint32_t whole = tpm_header_len(emulator->response);
+
+    if (whole < TPM_HEADER_SIZE || whole > limit) {
+        tpm_emulator_break(emulator,
+                           tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL,
+                                              "sent a response whose header says %u bytes; "
+                                              "it may have %u to %zu",
+                                              whole, TPM_HEADER_SIZE, limit));
+    } else if (emulator->response_size > whole) {
+        tpm_emulator_break(
+            emulator, tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL,
+                                         "sent more than the %u bytes of its response", whole));
+    } else if (emulator->response_size == whole) {
+        data_responded(emulator);
+    }
+}
+
+void tpm_emulator_pump_data(Emulator *emulator)
+{
+    switch (emulator->data) {
+    case DATA_IDLE:
+    case DATA_WAITING:
+        if (emulator->data_fd >= 0) {
+            tpm_emulator_is_silent(emulator, emulator->data_fd, "data");
+        }
+        return;
+    case DATA_SENT:
+    case DATA_PROBING:
+    case DATA_ABANDONED:
+        break;
+    }
+    /* A response that is not whole is shorter than the buffer: there is room. */
+    ssize_t got =
+        tpm_channel_receive(emulator->data_fd, emulator->response + emulator->response_size,
+                            sizeof(emulator->response) - emulator->response_size);
+
+    if (got < 0) {
+        channel_lost(emulator, "data");
+    } else if (got > 0) {
+        emulator->response_size += (size_t)got;
+        response_grew(emulator);
+    }
+}
+
+/* ---- what to do next ---- */
+
+/* Send the device's command, or what has to come before it. */
+static void advance_command(Emulator *emulator)
+{
+    const TPMCommand *command = &emulator->command;
+
+    if (emulator->request == SWTPM_CANCEL_TPM_CMD) {
+        return; /* meant for the command before; it could hit this one */
+    }
+    if (command->size > emulator->tpm_buffer_size) {
+        tpm_emulator_answer_locally(emulator, emulator->version == TPM_VERSION_1_2
+                                                  ? TPM12_BAD_PARAM_SIZE
+                                                  : TPM2_RC_COMMAND_SIZE);
+    } else if (command->locality != emulator->locality) {
+        if (!emulator->request) {
+            tpm_emulator_request(emulator, SWTPM_SET_LOCALITY,
+                                 SWTPM_LOCALITY_ARGUMENT(command->locality), -1);
+        }
+    } else {
+        tpm_emulator_send_command(emulator, command->data, command->size, DATA_SENT);
+    }
+}
+
+/* Ask for what can wait until the control channel is free. */
+static void advance_wishes(Emulator *emulator)
+{
+    if (emulator->want_cancel) {
+        emulator->want_cancel = false;
+        tpm_emulator_request(emulator, SWTPM_CANCEL_TPM_CMD, 0, -1);
+    } else if (emulator->want_reset_established) {
+        emulator->want_reset_established = false;
+        tpm_emulator_request(emulator, SWTPM_RESET_TPMESTABLISHED,
+                             SWTPM_LOCALITY_ARGUMENT(emulator->reset_locality), -1);
+    } else if (emulator->want_get_established) {
+        emulator->want_get_established = false;
+        tpm_emulator_request(emulator, SWTPM_GET_TPMESTABLISHED, 0, -1);
+    }
+}
+
+void tpm_emulator_advance(Emulator *emulator)
+{
+    if (emulator->failure) {
+        return;
+    }
+    if (emulator->step != STEP_NONE) {
+        if (!emulator->request && emulator->data != DATA_PROBING) {
+            tpm_emulator_step(emulator);
+        }
+        return;
+    }
+    if (emulator->data == DATA_WAITING) {
+        advance_command(emulator);
+    }
+    if (!emulator->request && !emulator->failure) {
+        advance_wishes(emulator);
+    }
+}
+
+void tpm_emulator_pump(Emulator *emulator)
+{
+    unsigned news = emulator->news;
+
+    if (!emulator->lingering) {
+        tpm_emulator_pump_data(emulator);
+    }
+    /* After news, the control channel can wait: if it has something it wakes the source again. */
+    if (emulator->news == news) {
+        tpm_emulator_pump_control(emulator);
+    }
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * swtpm's control channel: what goes over its unix socket, in numbers and in words.
+ *
+ * A message is a command number and a payload, a reply is a result and a payload; all fields are
+ * big-endian and nothing carries a length, so both sides know the sizes. One message is answered
+ * before the next is sent. TPM commands go over a second socket, the data channel, which
+ * SET_DATAFD hands over.
+ *
+ * Source: swtpm's manual page swtpm_ioctls(3), and what swtpm 0.7.1 was seen to send.
+ * Used by emulator-control.c, which knows the sizes, and by emulator.c and emulator-start.c.
+ */
+#ifndef SWTPM_PROTOCOL_H
+#define SWTPM_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tpmdev/backend.h>
+
+/* The messages this library sends. */
+typedef enum SwtpmCommand {
+    SWTPM_NONE = 0x00, /* no message has this number */
+    SWTPM_GET_CAPABILITY = 0x01,
+    SWTPM_INIT = 0x02,
+    SWTPM_SHUTDOWN = 0x03,
+    SWTPM_GET_TPMESTABLISHED = 0x04,
+    SWTPM_SET_LOCALITY = 0x05,
+    SWTPM_CANCEL_TPM_CMD = 0x09,
+    SWTPM_RESET_TPMESTABLISHED = 0x0B,
+    SWTPM_STOP = 0x0E,
+    SWTPM_SET_DATAFD = 0x10,
+    SWTPM_SET_BUFFERSIZE = 0x11,
+} SwtpmCommand;
+
+/* Bits of GET_CAPABILITY's reply: which messages it takes. */
+#define SWTPM_CAP_INIT                 (1u << 0)
+#define SWTPM_CAP_SHUTDOWN             (1u << 1)
+#define SWTPM_CAP_GET_TPMESTABLISHED   (1u << 2)
+#define SWTPM_CAP_SET_LOCALITY         (1u << 3)
+#define SWTPM_CAP_CANCEL_TPM_CMD       (1u << 5)
+#define SWTPM_CAP_RESET_TPMESTABLISHED (1u << 7)
+#define SWTPM_CAP_STOP                 (1u << 10)
+#define SWTPM_CAP_SET_DATAFD           (1u << 12)
+#define SWTPM_CAP_SET_BUFFERSIZE       (1u << 13)
+
+/* The result word every reply begins with; anything but 0 is a TPM 1.2 return code. */
+#define SWTPM_RESULT_OFFSET 0u
+#define SWTPM_RESULT_SIZE   4u
+
+/* GET_CAPABILITY: u32 result, u32 capabilities. */
+#define SWTPM_CAPABILITY_OFFSET 4u
+/* GET_TPMESTABLISHED: u32 result, u8 flag, 3 bytes of padding. */
+#define SWTPM_ESTABLISHED_OFFSET 4u
+/* SET_BUFFERSIZE: u32 result, u32 size in force, u32 smallest, u32 largest. */
+#define SWTPM_BUFFERSIZE_OFFSET     4u
+#define SWTPM_BUFFERSIZE_MAX_OFFSET 12u
+
+/* Bytes of the largest message and the largest reply. */
+#define SWTPM_MESSAGE_MAX 8u
+#define SWTPM_REPLY_MAX   16u
+
+/* The argument of the messages whose payload is a locality and three bytes of padding. */
+#define SWTPM_LOCALITY_ARGUMENT(locality) ((uint32_t)(locality) << 24)
+
+/* Write a message; returns its size. argument is its payload of four bytes, if it has one. */
+size_t tpm_swtpm_message(SwtpmCommand command, uint32_t argument,
+                         uint8_t message[SWTPM_MESSAGE_MAX]);
+
+/* Bytes of the reply when its result is 0. Else there may be nothing behind the result. */
+size_t tpm_swtpm_reply_size(SwtpmCommand command);
+
+/* The message's name, for people. */
+const char *tpm_swtpm_command_name(SwtpmCommand command);
+
+/* What a result means, for people. */
+const char *tpm_swtpm_result_name(uint32_t result);
+
+/* The names of the messages a TPM of this version must take and does not, or NULL for none. */
+char *tpm_swtpm_missing(uint32_t capabilities, TPMVersion version);
+
+#endif /* SWTPM_PROTOCOL_H */
