@@ -44,8 +44,9 @@ void tis_interrupt(TIS *tis, uint8_t locality, uint32_t sources)
 {
     TISLocality *loc = &tis->locality[locality];
 
-    if (loc->int_enable & TIS_INT_GLOBAL_ENABLE) {
-        loc->int_status |= loc->int_enable & sources;
+    /* What happened together is shown together, also what alone would not have interrupted. */
+    if ((loc->int_enable & TIS_INT_GLOBAL_ENABLE) && (loc->int_enable & sources)) {
+        loc->int_status |= sources;
         update_irq(tis);
     }
 }
