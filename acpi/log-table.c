@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The table that tells firmware and systems how to talk to the TPM and where the firmware's
+ * measurement log is: TPM2 for TPM 2.0, TCPA for TPM 1.2 (TCG ACPI Specification 1.2, "TPM2
+ * table" and "TCPA client table").
+ *
+ * TPM2 is of revision 4 with the 12-byte parameter field: Linux and SeaBIOS look for the log
+ * pointer behind that one, whatever the revision.
+ *
+ * Neighbours: table.c writes the bytes; ssdt.c describes the device beside it.
+ */
+#include "acpi-config.h"
+#include "table.h"
+
+#define TPM2_REVISION               4u
+#define TPM2_SIZE                   76u
+#define TPM2_START_METHOD_FIFO      6u
+#define TPM2_START_METHOD_ARGUMENTS 12u
+
+#define TCPA_REVISION 2u
+#define TCPA_SIZE     50u
+
+#define PLATFORM_CLASS_CLIENT 0u
+
+static GBytes *tpm2_table(const TPMAcpiConfig *config)
+{
+    TPMTable table;
+
+    tpm_table_begin(&table, "TPM2", TPM2_REVISION);
+    tpm_table_u16(&table, PLATFORM_CLASS_CLIENT);
+    tpm_table_u16(&table, 0);                      /* reserved */
+    tpm_table_u64(&table, 0);                      /* control area: a FIFO has none */
+    tpm_table_u32(&table, TPM2_START_METHOD_FIFO); /* start method */
+    tpm_table_zeros(&table, TPM2_START_METHOD_ARGUMENTS);
+    tpm_table_u32(&table, config->log_size);    /* LAML */
+    tpm_table_u64(&table, config->log_address); /* LASA */
+    g_assert(table.bytes->len == TPM2_SIZE);
+    return tpm_table_end(&table);
+}
+
+static GBytes *tcpa_table(const TPMAcpiConfig *config)
+{
+    TPMTable table;
+
+    tpm_table_begin(&table, "TCPA", TCPA_REVISION);
+    tpm_table_u16(&table, PLATFORM_CLASS_CLIENT);
+    tpm_table_u32(&table, config->log_size);    /* LAML */
+    tpm_table_u64(&table, config->log_address); /* LASA */
+    g_assert(table.bytes->len == TCPA_SIZE);
+    return tpm_table_end(&table);
+}
+
+GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *config, GError **error)
+{
+    TPMAcpiConfig resolved;
+
+    if (!tpm_acpi_config_resolve(config, tpmdev_device_get_size(device), &resolved, error)) {
+        return NULL;
+    }
+    switch (tpmdev_device_get_version(device)) {
+    case TPM_VERSION_2_0:
+        return tpm2_table(&resolved);
+    case TPM_VERSION_1_2:
+        return tcpa_table(&resolved);
+    }
+    g_return_val_if_reached(NULL);
+}
