@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What Linux tells of the TPM: its log, sysfs, the resource manager's device, and the firmware's
+ * measurement log it found by way of the ACPI table.
+ *
+ * Neighbours: guest-check.c runs these; event-log.c replays the log.
+ */
+#include "event-log.h"
+#include "guest-check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MEASUREMENT_LOG "/sys/kernel/security/tpm0/binary_bios_measurements"
+
+/* The first digits of a log tell where it ends; no sane firmware writes more. */
+#define MEASUREMENT_LOG_MAX (1u << 20)
+
+/* ---- the kernel's log ---- */
+
+/* All of the kernel's log so far, a record a line; to be freed. */
+static char *kernel_log(void)
+{
+    GString *log = g_string_new(NULL);
+    char record[8192];
+    int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ssize_t got;
+
+    /* A record that was overwritten while it was to be read is EPIPE; the next one follows. */
+    while (fd >= 0 && ((got = read(fd, record, sizeof(record))) > 0 || errno == EPIPE)) {
+        if (got > 0) {
+            g_string_append_len(log, record, got);
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return g_string_free(log, FALSE);
+}
+
+char *check_kernel_line(Guest *guest)
+{
+    const char *line =
+        guest->tpm2 ? "2.0 TPM (device-id 0x1, rev-id 1)" : "1.2 TPM (device-id 0x1, rev-id 1)";
+    char *log = kernel_log();
+    char *wrong = strstr(log, line) ? NULL : g_strdup_printf("no \"%s\" in its log", line);
+
+    g_free(log);
+    return wrong;
+}
+
+/* What Linux's TPM drivers say when a device does not behave. */
+char *check_kernel_complaints(Guest *guest)
+{
+    static const char *const complaints[] = {
+        "invalid TPM_STS",
+        "Operation Timed out",
+        "interrupt not working",
+        "Error left over data",
+        "Operation Canceled",
+        "tpm_try_transmit: ",
+        "TPM error",
+        "TPM self test failed",
+        "TPM: tpm_relinquish",
+        "tpm_tis: probe",
+    };
+    char *log = kernel_log();
+    char *wrong = NULL;
+
+    (void)guest;
+    for (unsigned i = 0; i < G_N_ELEMENTS(complaints) && !wrong; i++) {
+        char *at = g_strstr_len(log, -1, complaints[i]);
+
+        if (at) {
+            wrong = g_strdup_printf("\"%.*s\"", (int)strcspn(at, "\n"), at);
+        }
+    }
+    g_free(log);
+    return wrong;
+}
+
+/* ---- sysfs ---- */
+
+char *check_version(Guest *guest)
+{
+    char *text = NULL;
+    const char *expected = guest->tpm2 ? "2\n" : "1\n";
+
+    if (!g_file_get_contents(TPM_SYSFS "tpm_version_major", &text, NULL, NULL)) {
+        return g_strdup("there is no tpm_version_major");
+    }
+    char *wrong = strcmp(text, expected) == 0 ? NULL
+                                              : g_strdup_printf("tpm_version_major is %.*s",
+                                                                (int)strcspn(text, "\n"), text);
+
+    g_free(text);
+    return wrong;
+}
+
+/* The digest in `text`, pairs of hexadecimal digits, blanks allowed between them. */
+static bool parse_digest(const char *text, uint8_t *digest, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        while (*text == ' ') {
+            text++;
+        }
+        int high = g_ascii_xdigit_value(text[0]);
+        int low = high < 0 ? -1 : g_ascii_xdigit_value(text[1]);
+
+        if (low < 0) {
+            return false;
+        }
+        digest[i] = (uint8_t)(high << 4 | low);
+        text += 2;
+    }
+    return true;
+}
+
+/* TPM 2.0 has a file a PCR, TPM 1.2 one file with a line a PCR. */
+static bool sysfs_pcr(const Bank *bank, unsigned pcr, uint8_t *digest)
+{
+    char *path = bank->directory ? g_strdup_printf(TPM_SYSFS "%s/%u", bank->directory, pcr)
+                                 : g_strdup(TPM_SYSFS "pcrs");
+    char *label = g_strdup_printf("PCR-%02u:", pcr);
+    char *text = NULL;
+    bool good = g_file_get_contents(path, &text, NULL, NULL);
+    const char *value = text;
+
+    if (good && !bank->directory) {
+        value = strstr(text, label);
+        good = value != NULL;
+        value = good ? value + strlen(label) : NULL;
+    }
+    good = good && parse_digest(value, digest, bank_digest_size(bank));
+    g_free(text);
+    g_free(label);
+    g_free(path);
+    return good;
+}
+
+char *check_sysfs_pcrs(Guest *guest)
+{
+    unsigned count;
+    const Bank *banks = guest_banks(guest, &count);
+    char *wrong = NULL;
+
+    for (unsigned i = 0; i < count * EVENT_LOG_PCRS && !wrong; i++) {
+        const Bank *bank = &banks[i / EVENT_LOG_PCRS];
+        unsigned pcr = i % EVENT_LOG_PCRS;
+        uint8_t in_sysfs[DIGEST_MAX];
+        uint8_t in_tpm[DIGEST_MAX];
+
+        if (!sysfs_pcr(bank, pcr, in_sysfs)) {
+            return g_strdup_printf("PCR %u cannot be read there", pcr);
+        }
+        wrong = guest_pcr_read(guest, bank, pcr, in_tpm);
+        if (!wrong && memcmp(in_sysfs, in_tpm, bank_digest_size(bank)) != 0) {
+            wrong = g_strdup_printf("PCR %u differs", pcr);
+        }
+    }
+    return wrong;
+}
+
+/* ---- the resource manager ---- */
+
+char *check_resource_manager(Guest *guest)
+{
+    int device = guest->fd;
+    uint8_t random[16];
+
+    guest->fd = tpm_char_open("/dev/tpmrm0");
+    char *wrong = guest->fd < 0 ? g_strdup_printf("open: %s", g_strerror(errno))
+                                : guest_random(guest, random, sizeof(random));
+
+    if (guest->fd >= 0) {
+        close(guest->fd);
+    }
+    guest->fd = device;
+    return wrong;
+}
+
+/* ---- the firmware's log ---- */
+
+static uint8_t *read_measurement_log(size_t *size)
+{
+    uint8_t *log = g_malloc(MEASUREMENT_LOG_MAX);
+    FILE *file = fopen(MEASUREMENT_LOG, "re");
+
+    *size = file ? fread(log, 1, MEASUREMENT_LOG_MAX, file) : 0;
+    if (file) {
+        fclose(file);
+    }
+    return log;
+}
+
+/*
+ * PCRs 0 to 15 begin as zeros and only ever get extended. PCR 10 is IMA's: Debian's kernel extends
+ * it at every boot and there is no switch to stop it, and the firmware's log knows nothing of it.
+ */
+static char *compare_replay(Guest *guest, const Bank *bank, const uint8_t *log, size_t size)
+{
+    static EventLogReplay replay;
+    const char *fault = event_log_replay(log, size, bank->checksum, &replay);
+
+    if (fault) {
+        return g_strdup_printf("%s (log of %zu bytes)", fault, size);
+    }
+    if (replay.events == 0) {
+        return g_strdup_printf("the log of %zu bytes holds no measurement", size);
+    }
+    for (unsigned pcr = 0; pcr < PCR_DEBUG; pcr++) {
+        uint8_t digest[DIGEST_MAX];
+        char *wrong = pcr == PCR_IMA ? NULL : guest_pcr_read(guest, bank, pcr, digest);
+
+        if (wrong) {
+            return wrong;
+        }
+        if (pcr != PCR_IMA && memcmp(digest, replay.pcrs[pcr], bank_digest_size(bank)) != 0) {
+            return g_strdup_printf("PCR %u differs after %u events", pcr, replay.count[pcr]);
+        }
+    }
+    return NULL;
+}
+
+char *check_measurement_log(Guest *guest)
+{
+    unsigned count;
+    const Bank *banks = guest_banks(guest, &count);
+    size_t size;
+    uint8_t *log = read_measurement_log(&size);
+    char *wrong = NULL;
+
+    for (unsigned i = 0; i < count && !wrong; i++) {
+        wrong = compare_replay(guest, &banks[i], log, size);
+    }
+    g_free(log);
+    return wrong;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The program that runs inside the guest and checks its TPM. One line a check goes to the serial
+ * line, as TAP has it: `ok NAME` or `not ok NAME - what is wrong`; run-guest.py reads them there.
+ *
+ * It uses no TSS: what is tried is the way from a register to the TPM and back, with bytes that
+ * can be read in this folder.
+ *
+ * Modes (first argument): `check`, `persist` (before and after a reboot), `dead` (the TPM is
+ * killed on the way), `bench COUNT`, `show` (for people).
+ */
+#include "guest-check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct NamedCheck {
+    const char *name;
+    Check check;
+    bool tpm2_only;
+} NamedCheck;
+
+/* The firmware's log comes before the program's own extends. */
+static const NamedCheck checks[] = {
+    { "the kernel found a TPM of the right version", check_version, false },
+    { "the kernel prints its TPM line", check_kernel_line, false },
+    { "/dev/tpmrm0 answers", check_resource_manager, true },
+    { "sysfs shows the PCRs the TPM tells", check_sysfs_pcrs, false },
+    { "the measurement log's replay equals the PCRs", check_measurement_log, false },
+    { "GetRandom gives random bytes", check_random, false },
+    { "a PCR extends as computed", check_extend, false },
+    { "a command of 4096 bytes is answered", check_largest_command, false },
+    { "a command of 4097 bytes is refused", check_too_large_command, false },
+    { "a large valid command gives the right digest", check_large_valid_command, false },
+    { "a large response arrives whole", check_large_response, true },
+    { "2048 bytes of NV storage read back", check_nv_of_two_kib, true },
+    { "the kernel has no complaint", check_kernel_complaints, false },
+};
+
+/* ---- what the checks share ---- */
+
+const Bank *guest_banks(const Guest *guest, unsigned *count)
+{
+    static const Bank of_2_0[] = {
+        { G_CHECKSUM_SHA256, TPM2_ALG_SHA256, "pcr-sha256" },
+        { G_CHECKSUM_SHA1, TPM2_ALG_SHA1, "pcr-sha1" },
+    };
+    static const Bank of_1_2[] = { { G_CHECKSUM_SHA1, TPM2_ALG_SHA1, NULL } };
+
+    if (!guest->tpm2) {
+        *count = 1;
+        return of_1_2;
+    }
+    /* A TPM 2.0 need not have a SHA-1 bank. */
+    *count = access(TPM_SYSFS "pcr-sha1", F_OK) == 0 ? 2 : 1;
+    return of_2_0;
+}
+
+unsigned bank_digest_size(const Bank *bank)
+{
+    return (unsigned)g_checksum_type_get_length(bank->checksum);
+}
+
+char *guest_run(Guest *guest, const char *what)
+{
+    uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
+
+    if (code == TPM_CHAR_NO_RESPONSE) {
+        return g_strdup_printf("%s: %s", what, g_strerror(errno));
+    }
+    return code == 0 ? NULL : g_strdup_printf("%s: the TPM answers 0x%x", what, code);
+}
+
+char *guest_pcr_read(Guest *guest, const Bank *bank, unsigned pcr, uint8_t digest[DIGEST_MAX])
+{
+    unsigned size = bank_digest_size(bank);
+
+    if (guest->tpm2) {
+        tpm_command(&guest->command, TPM2_NO_SESSIONS, TPM2_PCR_READ);
+        tpm_put_u32(&guest->command, 1); /* selections */
+        tpm_put_u16(&guest->command, bank->algorithm);
+        tpm_put_u8(&guest->command, 3); /* bytes of bits, one a PCR */
+        for (unsigned byte = 0; byte < 3; byte++) {
+            tpm_put_u8(&guest->command, pcr / 8 == byte ? 1u << pcr % 8 : 0);
+        }
+    } else {
+        tpm_command(&guest->command, TPM12_REQUEST, TPM12_PCR_READ);
+        tpm_put_u32(&guest->command, pcr);
+    }
+    char *wrong = guest_run(guest, "PCR_Read");
+
+    if (wrong) {
+        return wrong;
+    }
+    if (guest->tpm2) {
+        /* update counter, the selection again, count of digests and the digest's size */
+        tpm_get_bytes(&guest->response, 4 + 4 + 2 + 1 + 3 + 4 + 2);
+    }
+    const uint8_t *bytes = tpm_get_bytes(&guest->response, size);
+
+    if (!bytes) {
+        return g_strdup("PCR_Read: the response holds no digest");
+    }
+    memcpy(digest, bytes, size);
+    return NULL;
+}
+
+char *guest_pcr_extend(Guest *guest, const Bank *bank, unsigned pcr, const uint8_t *digest)
+{
+    if (guest->tpm2) {
+        tpm_command(&guest->command, TPM2_SESSIONS, TPM2_PCR_EXTEND);
+        tpm_put_u32(&guest->command, pcr);
+        tpm_put_empty_password(&guest->command);
+        tpm_put_u32(&guest->command, 1); /* digests */
+        tpm_put_u16(&guest->command, bank->algorithm);
+    } else {
+        tpm_command(&guest->command, TPM12_REQUEST, TPM12_EXTEND);
+        tpm_put_u32(&guest->command, pcr);
+    }
+    tpm_put_bytes(&guest->command, digest, bank_digest_size(bank));
+    return guest_run(guest, "PCR_Extend");
+}
+
+char *guest_random(Guest *guest, uint8_t *bytes, unsigned size)
+{
+    if (guest->tpm2) {
+        tpm_command(&guest->command, TPM2_NO_SESSIONS, TPM2_GET_RANDOM);
+        tpm_put_u16(&guest->command, size);
+    } else {
+        tpm_command(&guest->command, TPM12_REQUEST, TPM12_GET_RANDOM);
+        tpm_put_u32(&guest->command, size);
+    }
+    char *wrong = guest_run(guest, "GetRandom");
+
+    if (wrong) {
+        return wrong;
+    }
+    unsigned given = guest->tpm2 ? tpm_get_u16(&guest->response) : tpm_get_u32(&guest->response);
+    const uint8_t *random = tpm_get_bytes(&guest->response, size);
+
+    if (given != size || !random) {
+        return g_strdup_printf("GetRandom: %u bytes asked for, %u given", size, given);
+    }
+    memcpy(bytes, random, size);
+    return NULL;
+}
+
+void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed)
+{
+    uint32_t state = seed;
+
+    for (unsigned i = 0; i < size; i++) {
+        state = state * 1664525u + 1013904223u;
+        data[i] = (uint8_t)(state >> 24);
+    }
+}
+
+/* ---- modes ---- */
+
+static bool report(const char *name, char *wrong)
+{
+    if (wrong) {
+        printf("not ok %s - %s\n", name, wrong);
+    } else {
+        printf("ok %s\n", name);
+    }
+    g_free(wrong);
+    return !wrong;
+}
+
+static bool run_checks(Guest *guest)
+{
+    bool good = true;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++) {
+        if (guest->tpm2 || !checks[i].tpm2_only) {
+            good &= report(checks[i].name, checks[i].check(guest));
+        }
+    }
+    return good;
+}
+
+/* Exit status 3 asks /init for a reboot, after which this runs again. */
+static int run_persist(Guest *guest)
+{
+    if (!persistence_has_begun(guest)) {
+        bool good =
+            report("NV storage is written before the reboot", check_persistence_begin(guest));
+
+        return good ? 3 : 1;
+    }
+    bool good = report("NV storage is there after the reboot", check_persistence_end(guest));
+
+    return run_checks(guest) && good ? 0 : 1;
+}
+
+static bool run_dead(Guest *guest)
+{
+    char line[16];
+
+    /* run-guest.py kills the TPM when it sees this, and then says so. */
+    puts("READY");
+    if (!fgets(line, sizeof(line), stdin)) {
+        return report("the line from outside arrives", g_strdup("nothing came"));
+    }
+    return report("a dead TPM answers with the failure of its version", check_dead_tpm(guest));
+}
+
+static bool run_bench(Guest *guest, unsigned count)
+{
+    static const char *const names[] = { "GetRandom", "PCR_Read" };
+    unsigned banks;
+    const Bank *bank = guest_banks(guest, &banks);
+    uint8_t bytes[DIGEST_MAX];
+
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(names); kind++) {
+        gint64 start = g_get_monotonic_time();
+        char *wrong = NULL;
+
+        for (unsigned i = 0; i < count && !wrong; i++) {
+            wrong =
+                kind == 0 ? guest_random(guest, bytes, 16) : guest_pcr_read(guest, bank, 0, bytes);
+        }
+        double seconds = (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC;
+
+        if (wrong) {
+            return report(names[kind], wrong);
+        }
+        printf("bench %s %u commands %.3f s %.0f per second\n", names[kind], count, seconds,
+               count / seconds);
+    }
+    return true;
+}
+
+static void print_hex(const uint8_t *bytes, unsigned size)
+{
+    while (size--) {
+        printf("%02x", *bytes++);
+    }
+    putchar('\n');
+}
+
+static bool run_show(Guest *guest)
+{
+    unsigned banks;
+    const Bank *bank = guest_banks(guest, &banks);
+    uint8_t bytes[DIGEST_MAX];
+    char *wrong = NULL;
+
+    for (unsigned pcr = 0; pcr < 8 && !wrong; pcr++) {
+        wrong = guest_pcr_read(guest, bank, pcr, bytes);
+        if (!wrong) {
+            printf("PCR %u: ", pcr);
+            print_hex(bytes, bank_digest_size(bank));
+        }
+    }
+    if (!wrong) {
+        wrong = guest_random(guest, bytes, sizeof(bytes));
+    }
+    if (wrong) {
+        return report("the TPM answers", wrong);
+    }
+    printf("random: ");
+    print_hex(bytes, sizeof(bytes));
+    return true;
+}
+
+static bool open_guest(Guest *guest, bool tpm2)
+{
+    guest->tpm2 = tpm2;
+    guest->fd = tpm_char_open("/dev/tpm0");
+    return report("/dev/tpm0 is there",
+                  guest->fd < 0 ? g_strdup_printf("open: %s", g_strerror(errno)) : NULL);
+}
+
+int main(int argc, char **argv)
+{
+    static Guest guest;
+    const char *mode = argc > 2 ? argv[2] : "";
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc < 3) {
+        fputs("usage: guest-check 1.2|2.0 check|persist|dead|show|bench COUNT\n", stderr);
+        return 2;
+    }
+    if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0)) {
+        return 1;
+    }
+    if (strcmp(mode, "check") == 0) {
+        return run_checks(&guest) ? 0 : 1;
+    } else if (strcmp(mode, "persist") == 0) {
+        return run_persist(&guest);
+    } else if (strcmp(mode, "dead") == 0) {
+        return run_dead(&guest) ? 0 : 1;
+    } else if (strcmp(mode, "show") == 0) {
+        return run_show(&guest) ? 0 : 1;
+    } else if (strcmp(mode, "bench") == 0 && argc > 3) {
+        return run_bench(&guest, (unsigned)strtoul(argv[3], NULL, 10)) ? 0 : 1;
+    }
+    fprintf(stderr, "guest-check: no mode '%s'\n", mode);
+    return 2;
+}

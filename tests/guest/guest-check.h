@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the parts of guest-check share: how a check reports, and the TPM it checks.
+ */
+#ifndef GUEST_CHECK_H
+#define GUEST_CHECK_H
+
+#include "tpm-char.h"
+
+#define TPM_SYSFS "/sys/class/tpm/tpm0/"
+
+/* TPM 2.0 Part 2: tags, handles, algorithms. */
+#define TPM2_NO_SESSIONS 0x8001u
+#define TPM2_SESSIONS    0x8002u
+#define TPM2_RH_OWNER    0x40000001u
+#define TPM2_RH_NULL     0x40000007u
+#define TPM2_ALG_SHA1    0x0004u
+#define TPM2_ALG_SHA256  0x000Bu
+
+/* TPM 2.0 Part 2, "TPM_CC". */
+#define TPM2_NV_UNDEFINE_SPACE 0x122u
+#define TPM2_NV_DEFINE_SPACE   0x12Au
+#define TPM2_NV_WRITE          0x137u
+#define TPM2_NV_READ           0x14Eu
+#define TPM2_NV_READ_PUBLIC    0x169u
+#define TPM2_GET_CAPABILITY    0x17Au
+#define TPM2_GET_RANDOM        0x17Bu
+#define TPM2_HASH              0x17Du
+#define TPM2_PCR_READ          0x17Eu
+#define TPM2_PCR_EXTEND        0x182u
+
+/* TPM 1.2 Part 2: tags, ordinals. */
+#define TPM12_REQUEST       0x00C1u
+#define TPM12_EXTEND        0x14u
+#define TPM12_PCR_READ      0x15u
+#define TPM12_GET_RANDOM    0x46u
+#define TPM12_SHA1_START    0xA0u
+#define TPM12_SHA1_UPDATE   0xA1u
+#define TPM12_SHA1_COMPLETE 0xA2u
+
+/* TPM2B_MAX_BUFFER and MAX_NV_BUFFER_SIZE of libtpms, in bytes. */
+#define TPM2_BUFFER_MAX 1024u
+
+/* The largest digest of a bank that is looked at. */
+#define DIGEST_MAX 32u
+
+/* A PCR that firmware and kernel leave alone. */
+#define PCR_DEBUG 16u
+
+/* The PCR of Linux's own measurements (IMA), which the firmware's log does not know. */
+#define PCR_IMA 10u
+
+/* The TPM under test. */
+typedef struct Guest {
+    int fd;             /* /dev/tpm0 */
+    bool tpm2;          /* else TPM 1.2 */
+    TPMMessage command; /* too large for a stack of many calls */
+    TPMMessage response;
+} Guest;
+
+/* A bank of PCRs: how GLib, the TPM and sysfs call its digest. */
+typedef struct Bank {
+    GChecksumType checksum;
+    unsigned algorithm;
+    const char *directory; /* in sysfs; NULL for TPM 1.2 */
+} Bank;
+
+/* The banks of this TPM that are looked at; *count of them. */
+const Bank *guest_banks(const Guest *guest, unsigned *count);
+
+unsigned bank_digest_size(const Bank *bank);
+
+/*
+ * Every check returns NULL, or what is wrong, to be freed. `wrong` makes such a text of a command
+ * that failed.
+ */
+typedef char *(*Check)(Guest *guest);
+
+/* Run the command in guest->command; NULL, or a text that names `what` and how it failed. */
+char *guest_run(Guest *guest, const char *what);
+
+/* The value of a PCR as the TPM tells it. */
+char *guest_pcr_read(Guest *guest, const Bank *bank, unsigned pcr, uint8_t digest[DIGEST_MAX]);
+
+/* Extend a PCR of one bank. */
+char *guest_pcr_extend(Guest *guest, const Bank *bank, unsigned pcr, const uint8_t *digest);
+
+/* `size` random bytes. */
+char *guest_random(Guest *guest, uint8_t *bytes, unsigned size);
+
+/* Bytes that do not repeat within a page, so that a shift or a swap shows. */
+void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed);
+
+/* ---- the checks, in files by what they are about ---- */
+
+/* checks-kernel.c: what Linux says of the TPM */
+char *check_version(Guest *guest);
+char *check_kernel_line(Guest *guest);
+char *check_kernel_complaints(Guest *guest);
+char *check_resource_manager(Guest *guest);
+char *check_sysfs_pcrs(Guest *guest);
+char *check_measurement_log(Guest *guest);
+
+/* checks-command.c: commands of the program's own */
+char *check_random(Guest *guest);
+char *check_extend(Guest *guest);
+char *check_largest_command(Guest *guest);
+char *check_too_large_command(Guest *guest);
+char *check_large_valid_command(Guest *guest);
+char *check_large_response(Guest *guest);
+char *check_dead_tpm(Guest *guest);
+
+/* checks-nv.c: what the TPM keeps */
+char *check_nv_of_two_kib(Guest *guest);
+char *check_persistence_begin(Guest *guest);
+char *check_persistence_end(Guest *guest);
+bool persistence_has_begun(Guest *guest);
+
+#endif /* GUEST_CHECK_H */

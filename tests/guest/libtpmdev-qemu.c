@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A TPM of libtpmdev in an unpatched QEMU 7.2: a plugin is a shared object in QEMU's process, so
+ * it can map a region of guest memory to the library's registers, and add the ACPI tables by which
+ * the guest's firmware finds them. QEMU's own TPM devices take no part.
+ *
+ *     qemu-system-x86_64 -machine q35 ... \
+ *         -plugin libtpmdev-qemu.so,device=tpm-tis,tpmdev=libtpms,dir=STATE
+ *
+ * It is the test suite's way to real firmware and kernels, and how a user of QEMU can try the
+ * library today; README.rst tells more.
+ *
+ * Threads. QEMU calls the register accesses on a vCPU's thread and all else on its main thread,
+ * always with its big lock held; the library's I/O runs on QEMU's main loop, which holds the lock
+ * too. So every callback of the library arrives with the lock held.
+ *
+ * Neighbours: qemu-api.c finds QEMU's functions; hw/tpm/device.c has the registers.
+ */
+#include "qemu-api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tpmdev/tpmdev.h>
+
+#define PREFIX "libtpmdev-qemu: "
+
+/*
+ * The log area: between the TPM's pages (FED40000h, with room for its PPI page) and the local
+ * APIC, where neither pc nor q35 have RAM, a device or a window for one.
+ */
+#define LOG_ADDRESS_DEFAULT 0xFED50000u
+
+/* Over whatever else QEMU may have at the place. */
+#define REGION_PRIORITY 1
+
+/* Options of the plugin itself; those of the device and the backend go to them as they are. */
+typedef struct Options {
+    const char *device;
+    const char *tpmdev;
+    const char *stats; /* a file for the device's counters when QEMU ends, or NULL */
+    unsigned irq;
+    uint64_t base;
+    uint64_t log_address;
+    GString *for_device;
+    GString *for_backend;
+} Options;
+
+typedef struct Plugin {
+    TPMDevice *device;
+    char *stats;
+    unsigned irq_number;
+    uint64_t base;
+    uint64_t log_address;
+    QemuIrq *irq;
+    QemuMemoryRegion registers;
+    QemuMemoryRegion log;
+    QemuNotifier machine_done;
+} Plugin;
+
+static Plugin plugin;
+
+/* QEMU looks for this name. */
+__attribute__((visibility("default"))) extern int qemu_plugin_version;
+int qemu_plugin_version = QEMU_PLUGIN_API;
+
+static void say(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+static void say(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    char *message = g_strdup_vprintf(format, arguments);
+
+    va_end(arguments);
+    fprintf(stderr, PREFIX "%s\n", message);
+    g_free(message);
+}
+
+/* ---- options ---- */
+
+/* As a value in an option string: a comma in it is written twice. */
+static void append_option(GString *options, const char *name, const char *value)
+{
+    g_string_append_printf(options, ",%s=", name);
+    for (; *value; value++) {
+        g_string_append_c(options, *value);
+        if (*value == ',') {
+            g_string_append_c(options, ',');
+        }
+    }
+}
+
+static bool parse_number(const char *name, const char *text, uint64_t *number)
+{
+    char *end;
+
+    errno = 0;
+    *number = g_ascii_strtoull(text, &end, 0);
+    if (errno || end == text || *end || *text == '-') {
+        say("%s=%s is no number; give an address such as 0x%x", name, text, TPM_BASE_ADDRESS);
+        return false;
+    }
+    return true;
+}
+
+/* One NAME=VALUE; what the plugin does not know is the backend's, which knows its own. */
+static bool parse_option(Options *options, const char *name, const char *value)
+{
+    uint64_t number;
+
+    if (strcmp(name, "device") == 0) {
+        options->device = value;
+    } else if (strcmp(name, "tpmdev") == 0) {
+        options->tpmdev = value;
+    } else if (strcmp(name, "stats") == 0) {
+        options->stats = value;
+    } else if (strcmp(name, "base") == 0) {
+        return parse_number(name, value, &options->base);
+    } else if (strcmp(name, "log") == 0) {
+        return parse_number(name, value, &options->log_address);
+    } else if (strcmp(name, "irq") == 0) {
+        append_option(options->for_device, name, value);
+        if (!parse_number(name, value, &number)) {
+            return false;
+        }
+        options->irq = (unsigned)MIN(number, UINT16_MAX); /* the device checks */
+    } else if (strcmp(name, "window") == 0) {
+        append_option(options->for_device, name, value);
+    } else {
+        append_option(options->for_backend, name, value);
+    }
+    return true;
+}
+
+static bool parse_options(Options *options, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        const char *equals = strchr(argv[i], '=');
+
+        if (!equals) {
+            say("'%s' is no option; give NAME=VALUE", argv[i]);
+            return false;
+        }
+        char *name = g_strndup(argv[i], (gsize)(equals - argv[i]));
+        bool good = parse_option(options, name, equals + 1);
+
+        g_free(name);
+        if (!good) {
+            return false;
+        }
+    }
+    if (!options->tpmdev) {
+        say("there is no tpmdev; give tpmdev=libtpms,dir=DIRECTORY or tpmdev=emulator,path=SOCKET");
+        return false;
+    }
+    return true;
+}
+
+/* ---- what the library calls ---- */
+
+/* Every way here holds QEMU's lock; should there ever be another, it must not race the machine. */
+static void host_set_irq(void *opaque, bool level)
+{
+    bool locked = qemu.qemu_mutex_iothread_locked();
+
+    (void)opaque;
+    if (!plugin.irq) {
+        return;
+    }
+    if (!locked) {
+        qemu.qemu_mutex_lock_iothread_impl(__FILE__, __LINE__);
+    }
+    qemu.qemu_set_irq(plugin.irq, level);
+    if (!locked) {
+        qemu.qemu_mutex_unlock_iothread();
+    }
+}
+
+static void host_guest_error(void *opaque, const char *message)
+{
+    (void)opaque;
+    say("guest: %s", message);
+}
+
+static void host_backend_error(void *opaque, const char *message)
+{
+    (void)opaque;
+    say("TPM: %s", message);
+}
+
+/* ---- what QEMU calls ---- */
+
+static uint64_t registers_read(void *opaque, uint64_t address, unsigned size)
+{
+    uint64_t value;
+
+    (void)opaque;
+    tpmdev_device_read(plugin.device, address, size, &value);
+    return value;
+}
+
+static void registers_write(void *opaque, uint64_t address, uint64_t value, unsigned size)
+{
+    (void)opaque;
+    tpmdev_device_write(plugin.device, address, size, value);
+}
+
+/* The library takes every width and alignment, so that QEMU need not split any. */
+static const QemuMemoryRegionOps registers_ops = {
+    .read = registers_read,
+    .write = registers_write,
+    .endianness = QEMU_LITTLE_ENDIAN,
+    .valid = { .min = 1, .max = 8, .unaligned = true },
+    .impl = { .min = 1, .max = 8, .unaligned = true },
+};
+
+static void machine_reset(void *opaque)
+{
+    (void)opaque;
+    tpmdev_device_reset(plugin.device);
+}
+
+static void write_statistics(const char *path)
+{
+    TPMDeviceStatistics s = { .size = sizeof(s) };
+
+    tpmdev_device_get_statistics(plugin.device, &s);
+    char *text = g_strdup_printf(
+        "reads %" PRIu64 "\nwrites %" PRIu64 "\ncommands %" PRIu64 "\ninline_completions %" PRIu64
+        "\nrejected_commands %" PRIu64 "\nfailures %" PRIu64 "\ncancels %" PRIu64
+        "\nresets %" PRIu64 "\nguest_errors %" PRIu64 "\ninterrupts %" PRIu64 "\n",
+        s.reads, s.writes, s.commands, s.inline_completions, s.rejected_commands, s.failures,
+        s.cancels, s.resets, s.guest_errors, s.interrupts);
+    GError *error = NULL;
+
+    if (!g_file_set_contents(path, text, -1, &error)) {
+        say("stats=%s: %s", path, error->message);
+        g_clear_error(&error);
+    }
+    g_free(text);
+}
+
+/* QEMU ends: the TPM is stopped in an orderly way, with what it has in its state. */
+static void process_exit(void)
+{
+    if (plugin.stats) {
+        write_statistics(plugin.stats);
+    }
+    plugin.device = tpmdev_device_free(plugin.device);
+    g_clear_pointer(&plugin.stats, g_free);
+}
+
+/* A saved machine would come back without its TPM's registers. */
+static void refuse_migration(void)
+{
+    QemuError *reason = NULL;
+    QemuError *error = NULL;
+
+    qemu.error_setg_internal(&reason, __FILE__, __LINE__, __func__,
+                             "libtpmdev-qemu does not save its TPM device");
+    if (qemu.migrate_add_blocker(reason, &error) < 0) {
+        say("%s", qemu.error_get_pretty(error));
+        exit(1);
+    }
+}
+
+/* The machine is there, with its ACPI tables, and has not run yet. */
+static void machine_done(QemuNotifier *notifier, void *data)
+{
+    QemuMemoryRegion *memory = qemu.get_system_memory();
+    QemuObject *other = qemu.object_resolve_path_type("", "tpm-if", NULL);
+    QemuError *error = NULL;
+
+    (void)notifier;
+    (void)data;
+    if (other) {
+        say("the machine has QEMU's own %s too; leave out its -device and -tpmdev",
+            qemu.object_get_typename(other));
+        exit(1);
+    }
+    if (!qemu.object_resolve_path_type("", "ISA", NULL)) {
+        say("this machine has no ISA bus; use -machine q35 or -machine pc");
+        exit(1);
+    }
+    if (plugin.irq_number > 0) {
+        plugin.irq = qemu.isa_get_irq(NULL, plugin.irq_number);
+    }
+    qemu.memory_region_init_io(&plugin.registers, NULL, &registers_ops, NULL, "tpmdev-registers",
+                               tpmdev_device_get_size(plugin.device));
+    qemu.memory_region_add_subregion_overlap(memory, plugin.base, &plugin.registers,
+                                             REGION_PRIORITY);
+    qemu.memory_region_init_ram(&plugin.log, NULL, "tpmdev-log", TPM_LOG_AREA_SIZE, &error);
+    if (error) {
+        say("%s", qemu.error_get_pretty(error));
+        exit(1);
+    }
+    qemu.memory_region_add_subregion_overlap(memory, plugin.log_address, &plugin.log,
+                                             REGION_PRIORITY);
+    qemu.qemu_register_reset(machine_reset, NULL);
+    refuse_migration();
+}
+
+/* ---- installation ---- */
+
+static bool make_device(const Options *options, GError **error)
+{
+    TPMHost host = TPM_HOST_INIT;
+    char *backend_options =
+        g_strdup_printf("%s,id=tpm0%s", options->tpmdev, options->for_backend->str);
+    char *device_options =
+        g_strdup_printf("%s,tpmdev=tpm0%s", options->device, options->for_device->str);
+    TPMBackend *backends[] = { NULL, NULL };
+
+    host.set_irq = host_set_irq;
+    host.guest_error = host_guest_error;
+    host.backend_error = host_backend_error;
+    host.context = g_main_context_default(); /* QEMU's main loop */
+    backends[0] = tpmdev_backend_new_from_string(backend_options, NULL, NULL, error);
+    if (backends[0]) {
+        plugin.device = tpmdev_device_new_from_string(device_options, backends, &host, NULL, error);
+    }
+    tpmdev_backend_unref(backends[0]);
+    g_free(backend_options);
+    g_free(device_options);
+    return plugin.device != NULL;
+}
+
+static bool add_tables(GError **error)
+{
+    TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
+
+    config.base = plugin.base;
+    config.log_address = plugin.log_address;
+    GBytes *log_table = tpmdev_acpi_log_table(plugin.device, &config, error);
+    GBytes *ssdt = log_table ? tpmdev_acpi_ssdt(plugin.device, &config, error) : NULL;
+
+    if (ssdt) {
+        qemu_add_acpi_table(ssdt);
+        qemu_add_acpi_table(log_table);
+        g_bytes_unref(ssdt);
+    }
+    g_clear_pointer(&log_table, g_bytes_unref);
+    return ssdt != NULL;
+}
+
+static bool set_up(Options *options, int argc, char **argv)
+{
+    GError *error = NULL;
+
+    if (!parse_options(options, argc, argv)) {
+        return false;
+    }
+    plugin.base = options->base;
+    plugin.log_address = options->log_address;
+    plugin.irq_number = options->irq;
+    if (!make_device(options, &error)) {
+        say("%s", error->message);
+        g_clear_error(&error);
+        return false;
+    }
+    if (!add_tables(&error)) {
+        say("%s", error->message);
+        g_clear_error(&error);
+        plugin.device = tpmdev_device_free(plugin.device);
+        return false;
+    }
+    plugin.stats = g_strdup(options->stats);
+    plugin.machine_done.notify = machine_done;
+    qemu.qemu_add_machine_init_done_notifier(&plugin.machine_done);
+    atexit(process_exit);
+    return true;
+}
+
+/* QEMU calls this for its -plugin option, before there is a machine; non-zero ends QEMU. */
+__attribute__((visibility("default"))) int qemu_plugin_install(QemuPluginId id,
+                                                               const QemuPluginInfo *info, int argc,
+                                                               char **argv);
+
+int qemu_plugin_install(QemuPluginId id, const QemuPluginInfo *info, int argc, char **argv)
+{
+    Options options = {
+        .device = "tpm-tis",
+        .irq = 5,
+        .base = TPM_BASE_ADDRESS,
+        .log_address = LOG_ADDRESS_DEFAULT,
+        .for_device = g_string_new(NULL),
+        .for_backend = g_string_new(NULL),
+    };
+    char *unusable = qemu_api_load(info);
+
+    (void)id;
+    if (unusable) {
+        say("%s", unusable);
+    }
+    bool good = !unusable && set_up(&options, argc, argv);
+
+    g_string_free(options.for_device, TRUE);
+    g_string_free(options.for_backend, TRUE);
+    g_free(unusable);
+    return good ? 0 : 1;
+}

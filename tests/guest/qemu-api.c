@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Finding one's way in QEMU's process: symbols by dlsym(), checks of what can be checked before
+ * anything is called that depends on it.
+ *
+ * Neighbours: libtpmdev-qemu.c, which uses what is found.
+ */
+#include "qemu-api.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define QEMU_MAJOR 7
+#define QEMU_MINOR 2
+
+#define WHICH_QEMU "use Debian 12's QEMU 7.2 (package qemu-system-x86)"
+
+QemuApi qemu;
+
+/* One symbol; false when the executable does not export it. */
+static bool look_up(const char *name, void *where)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+
+    /* ISO C has no conversion from an object's pointer to a function's; POSIX has this one. */
+    memcpy(where, &symbol, sizeof(symbol));
+    return symbol != NULL;
+}
+
+static const char *look_up_all(void)
+{
+#define QEMU_FUNCTION_LOOK_UP(type, name, parameters)                                              \
+    if (!look_up(#name, &qemu.name)) {                                                             \
+        return #name;                                                                              \
+    }
+    QEMU_FUNCTIONS(QEMU_FUNCTION_LOOK_UP)
+#undef QEMU_FUNCTION_LOOK_UP
+    if (!look_up("acpi_tables", &qemu.acpi_tables)) {
+        return "acpi_tables";
+    }
+    return look_up("acpi_tables_len", &qemu.acpi_tables_len) ? NULL : "acpi_tables_len";
+}
+
+static char *check_version(void)
+{
+    QemuError *error = NULL;
+    QemuVersion *version = qemu.qmp_query_version(&error);
+
+    if (!version) {
+        return g_strdup("QEMU does not tell its version; " WHICH_QEMU);
+    }
+    bool known = version->triple->major == QEMU_MAJOR && version->triple->minor == QEMU_MINOR;
+    char *wrong = known ? NULL
+                        : g_strdup_printf("this is QEMU %" PRId64 ".%" PRId64 ".%" PRId64
+                                          ", which is not known to work; " WHICH_QEMU,
+                                          version->triple->major, version->triple->minor,
+                                          version->triple->micro);
+
+    qemu.qapi_free_VersionInfo(version);
+    return wrong;
+}
+
+char *qemu_api_load(const QemuPluginInfo *info)
+{
+    if (!info->system_emulation) {
+        return g_strdup("this QEMU emulates no machine; use qemu-system-x86_64");
+    }
+    if (info->version.cur != QEMU_PLUGIN_API) {
+        return g_strdup_printf("QEMU's plugin interface is of version %d, not %d; " WHICH_QEMU,
+                               info->version.cur, QEMU_PLUGIN_API);
+    }
+    if (strcmp(info->target_name, "x86_64") != 0 && strcmp(info->target_name, "i386") != 0) {
+        return g_strdup_printf("this QEMU emulates %s; use qemu-system-x86_64", info->target_name);
+    }
+    const char *missing = look_up_all();
+
+    if (missing) {
+        return g_strdup_printf("this QEMU does not export %s; " WHICH_QEMU, missing);
+    }
+    char *wrong = check_version();
+
+    if (!wrong && qemu.object_type_get_instance_size("memory-region") > sizeof(QemuMemoryRegion)) {
+        wrong = g_strdup("QEMU's memory regions are larger than expected; " WHICH_QEMU);
+    }
+    return wrong;
+}
+
+static uint16_t get_le16(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+static void put_le16(uint8_t *bytes, size_t value)
+{
+    bytes[0] = (uint8_t)value;
+    bytes[1] = (uint8_t)(value >> 8);
+}
+
+void qemu_add_acpi_table(GBytes *table)
+{
+    size_t size;
+    const uint8_t *data = g_bytes_get_data(table, &size);
+    size_t before = *qemu.acpi_tables ? *qemu.acpi_tables_len : 2;
+    size_t after = before + 2 + size;
+    uint16_t count = *qemu.acpi_tables ? get_le16(*qemu.acpi_tables) : 0;
+    uint8_t *tables = g_realloc(*qemu.acpi_tables, after);
+
+    g_assert(size <= UINT16_MAX);
+    put_le16(tables, count + 1u);
+    put_le16(tables + before, size);
+    memcpy(tables + before + 2, data, size);
+    *qemu.acpi_tables = tables;
+    *qemu.acpi_tables_len = after;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the plugin uses of QEMU's process: the plugin interface, which QEMU documents, and a few
+ * functions of QEMU's own, which its executable happens to export. They are declared here by what
+ * is needed of them, for QEMU 7.2, and looked up at run time: a QEMU that lacks one, or is of
+ * another version, is refused with a message instead of a crash.
+ *
+ * Neighbours: libtpmdev-qemu.c, which uses them.
+ */
+#ifndef QEMU_API_H
+#define QEMU_API_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- the plugin interface, version 1 ---- */
+
+#define QEMU_PLUGIN_API 1
+
+typedef uint64_t QemuPluginId;
+
+typedef struct QemuPluginInfo {
+    const char *target_name;
+    struct {
+        int min;
+        int cur;
+    } version;
+    bool system_emulation;
+    struct {
+        int smp_vcpus;
+        int max_vcpus;
+    } system;
+} QemuPluginInfo;
+
+/* ---- types of QEMU's own, as far as they are looked into ---- */
+
+typedef struct QemuError QemuError;
+typedef struct QemuObject QemuObject;
+typedef struct QemuIrq QemuIrq;
+
+/* QEMU's is a few hundred bytes; qemu_api_load() checks. */
+typedef struct QemuMemoryRegion {
+    uint64_t opaque[128];
+} QemuMemoryRegion;
+
+typedef struct QemuNotifier {
+    void (*notify)(struct QemuNotifier *notifier, void *data);
+    void *links[2];
+} QemuNotifier;
+
+typedef enum QemuEndian {
+    QEMU_NATIVE_ENDIAN,
+    QEMU_BIG_ENDIAN,
+    QEMU_LITTLE_ENDIAN,
+} QemuEndian;
+
+typedef struct QemuMemoryRegionOps {
+    uint64_t (*read)(void *opaque, uint64_t address, unsigned size);
+    void (*write)(void *opaque, uint64_t address, uint64_t value, unsigned size);
+    void (*read_with_attributes)(void);
+    void (*write_with_attributes)(void);
+    int endianness; /* a QemuEndian */
+    struct {
+        unsigned min;
+        unsigned max;
+        bool unaligned;
+        void (*accepts)(void);
+    } valid;
+    struct {
+        unsigned min;
+        unsigned max;
+        bool unaligned;
+    } impl;
+} QemuMemoryRegionOps;
+
+typedef struct QemuVersion {
+    struct {
+        int64_t major;
+        int64_t minor;
+        int64_t micro;
+    } * triple;
+    char *package;
+} QemuVersion;
+
+/* ---- its functions: return type, name, parameters ---- */
+
+#define QEMU_FUNCTIONS(F)                                                                          \
+    F(QemuVersion *, qmp_query_version, (QemuError * *error))                                      \
+    F(void, qapi_free_VersionInfo, (QemuVersion * version))                                        \
+    F(const char *, error_get_pretty, (const QemuError *error))                                    \
+    F(void, error_setg_internal,                                                                   \
+      (QemuError * *error, const char *file, int line, const char *function, const char *format,   \
+       ...))                                                                                       \
+    F(size_t, object_type_get_instance_size, (const char *type))                                   \
+    F(QemuObject *, object_resolve_path_type, (const char *path, const char *type, bool *several)) \
+    F(const char *, object_get_typename, (const QemuObject *object))                               \
+    F(void, qemu_add_machine_init_done_notifier, (QemuNotifier * notifier))                        \
+    F(void, qemu_register_reset, (void (*reset)(void *opaque), void *opaque))                      \
+    F(QemuMemoryRegion *, get_system_memory, (void))                                               \
+    F(void, memory_region_init_io,                                                                 \
+      (QemuMemoryRegion * region, QemuObject * owner, const QemuMemoryRegionOps *ops,              \
+       void *opaque, const char *name, uint64_t size))                                             \
+    F(void, memory_region_init_ram,                                                                \
+      (QemuMemoryRegion * region, QemuObject * owner, const char *name, uint64_t size,             \
+       QemuError **error))                                                                         \
+    F(void, memory_region_add_subregion_overlap,                                                   \
+      (QemuMemoryRegion * region, uint64_t offset, QemuMemoryRegion * subregion, int priority))    \
+    F(QemuIrq *, isa_get_irq, (void *device, unsigned number))                                     \
+    F(void, qemu_set_irq, (QemuIrq * irq, int level))                                              \
+    F(bool, qemu_mutex_iothread_locked, (void))                                                    \
+    F(void, qemu_mutex_lock_iothread_impl, (const char *file, int line))                           \
+    F(void, qemu_mutex_unlock_iothread, (void))                                                    \
+    F(int, migrate_add_blocker, (QemuError * reason, QemuError * *error))
+
+typedef struct QemuApi {
+#define QEMU_FUNCTION_MEMBER(type, name, parameters) type(*name) parameters;
+    QEMU_FUNCTIONS(QEMU_FUNCTION_MEMBER)
+#undef QEMU_FUNCTION_MEMBER
+
+    /* Tables QEMU adds to its own: a count, then each table behind its length (all 16 bits). */
+    uint8_t **acpi_tables;
+    size_t *acpi_tables_len;
+} QemuApi;
+
+extern QemuApi qemu;
+
+/*
+ * Look all of it up and check the QEMU that runs. Returns NULL, or why this QEMU cannot be used
+ * and which can; to be freed.
+ */
+char *qemu_api_load(const QemuPluginInfo *info);
+
+/* Add an ACPI table to those QEMU hands to its firmware; before it builds them. */
+void qemu_add_acpi_table(GBytes *table);
+
+#endif /* QEMU_API_H */
