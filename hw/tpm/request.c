@@ -164,8 +164,6 @@ static void linger(TPMDevice *device)
         over = !running || request->cancel_wanted || tpm_window_is_over(&request->window, now_ns);
         if (running && over) {
             tpm_window_late(&request->window);
-        } else if (over && request->state == REQUEST_IDLE) {
-            device->statistics.inline_completions++;
         }
         g_mutex_unlock(&device->lock);
     } while (!over);
@@ -187,10 +185,16 @@ static void run_submit(TPMDevice *device)
     tpm_backend_load(device->backend, request->locality, request->command, request->size);
     g_mutex_unlock(&device->lock);
     tpm_backend_submit(device->backend, wait);
-    if (wait) {
-        linger(device);
-    }
     g_mutex_lock(&device->lock);
+    /* A backend that answered, or failed, from within submit() has nothing to be polled for. */
+    if (wait && request->busy != BUSY_NOT) {
+        g_mutex_unlock(&device->lock);
+        linger(device);
+        g_mutex_lock(&device->lock);
+    }
+    if (request->busy == BUSY_NOT && request->state == REQUEST_IDLE) {
+        device->statistics.inline_completions++;
+    }
 }
 
 /* Called with the device's lock held, returns with it held; not held while the backend runs. */

@@ -14,7 +14,7 @@ bool tis_is_active(const TIS *tis, uint8_t locality)
     return tis->active == locality;
 }
 
-static bool is_executing(const TIS *tis)
+bool tis_is_executing(const TIS *tis)
 {
     for (unsigned i = 0; i < TIS_LOCALITIES; i++) {
         if (tis->locality[i].state == TIS_EXECUTION) {
@@ -84,7 +84,7 @@ void tis_abort(TIS *tis, uint8_t next)
 {
     tis->aborting = tis->active;
     tis->next = next;
-    if (is_executing(tis)) {
+    if (tis_is_executing(tis)) {
         /* Finished by the response, which is dropped, or by the cancelled command's. */
         tpm_request_cancel(tis->device);
     } else {

@@ -61,7 +61,6 @@ static void on_command_ready(TIS *tis, uint8_t locality)
         tis_interrupt(tis, locality, TIS_INT_COMMAND_READY);
         break;
     case TIS_READY:
-        tis->offset = 0;
         break;
     case TIS_RECEPTION:
     case TIS_EXECUTION:
@@ -158,13 +157,33 @@ static void check_expect(TIS *tis, uint8_t locality)
     }
 }
 
+/*
+ * The first byte of a command. The localities share the FIFO, so what another had in it, half a
+ * command or a response, is lost: at most one is beyond Ready at a time.
+ */
+static void begin_reception(TIS *tis, uint8_t locality)
+{
+    for (uint8_t i = 0; i < TIS_LOCALITIES; i++) {
+        if (tis->locality[i].state != TIS_READY) {
+            tis_enter(tis, i, TIS_IDLE, 0);
+        }
+    }
+    tis->offset = 0;
+    tis_enter(tis, locality, TIS_RECEPTION, TIS_STS_VALID | TIS_STS_EXPECT);
+}
+
 static void on_data_write(TIS *tis, uint8_t locality, uint32_t bytes, unsigned width)
 {
     TISLocality *loc = &tis->locality[locality];
 
     switch (loc->state) {
     case TIS_READY:
-        tis_enter(tis, locality, TIS_RECEPTION, TIS_STS_VALID | TIS_STS_EXPECT);
+        if (tis_is_executing(tis)) {
+            tpm_report_guest_error(tis->device, "data written before another locality's command "
+                                                "has ended");
+            return;
+        }
+        begin_reception(tis, locality);
         break;
     case TIS_RECEPTION:
         break;
@@ -272,9 +291,14 @@ static uint32_t read_intf_capability(TIS *tis, uint8_t locality, const TPMPiece 
 /* How many bytes the guest may read, or write, before it has to look again. */
 static size_t burst_count(const TIS *tis, uint8_t locality)
 {
+    const TISLocality *loc = &tis->locality[locality];
     size_t end = tis->buffer_size;
 
-    if (tis->locality[locality].sts & TIS_STS_DATA_AVAIL) {
+    if (loc->state == TIS_IDLE || loc->state == TIS_READY) {
+        /* Its command will begin at the front, whatever another locality has in the FIFO. */
+        return end;
+    }
+    if (loc->sts & TIS_STS_DATA_AVAIL) {
         end = MIN(end, tpm_header_len(tis->buffer));
     }
     return end > tis->offset ? end - tis->offset : 0;

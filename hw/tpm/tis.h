@@ -53,6 +53,9 @@ void tis_access_write(TIS *tis, uint8_t locality, uint32_t value);
 /* What it reads there. */
 uint32_t tis_access_read(const TIS *tis, uint8_t locality);
 
+/* Has the TPM a command of any locality, be it one that has given up the device since? */
+bool tis_is_executing(const TIS *tis);
+
 /*
  * Stop what the active locality is doing and give the device to `next`, itself perhaps: at once,
  * or when the command under way has ended.
