@@ -58,12 +58,12 @@ typedef enum EmulatorNews {
 #define EMULATOR_NO_LOCALITY 0xFFu
 
 typedef struct Emulator {
-    gatomicrefcount refs; /* the backend's, and one for each source */
-    TPMBackend *backend;  /* not a reference: it owns this; NULL until creation is over */
+    TPMBackend *backend; /* not a reference: it owns this; NULL until creation is over */
     char *id;
     char *path;
 
-    GMutex lock; /* for all below */
+    GMutex lock;   /* for all below */
+    unsigned refs; /* the backend's, and one for each source */
 
     /* The connection; -1 where there is none. */
     int control_fd;
@@ -92,9 +92,10 @@ typedef struct Emulator {
 
     /* The data channel. */
     EmulatorData data;
-    TPMCommand command; /* in DATA_WAITING */
-    uint8_t locality;   /* the last one set, or EMULATOR_NO_LOCALITY */
-    bool lingering;     /* the device polls: complete from poll() alone */
+    TPMCommand command;     /* in DATA_WAITING */
+    uint8_t locality;       /* the last one set, or EMULATOR_NO_LOCALITY */
+    uint8_t asked_locality; /* the one being set, or set last */
+    bool lingering;         /* the device polls: complete from poll() alone */
     size_t response_size;
     uint8_t response[TPM_BUFFER_SIZE_MAX];
 

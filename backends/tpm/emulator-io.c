@@ -89,7 +89,7 @@ static void channel_lost(Emulator *emulator, const char *channel)
     TPMError code = emulator->backend ? TPM_ERROR_IO : TPM_ERROR_PROTOCOL;
     GError *error;
 
-    if (errno == 0) {
+    if (errno == 0 || errno == EPIPE || errno == ECONNRESET) {
         error = tpm_emulator_error(emulator, code, "closed the %s channel while %s was under way%s",
                                    channel, present_act(emulator),
                                    emulator->backend ? "" : "; is it swtpm?");
@@ -135,14 +135,15 @@ void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t arg
     }
 }
 
-/* The device's command cannot have its locality; only this command fails. */
+/* A locality that cannot be had fails the command that wants it, and no other. */
 static void locality_replied(Emulator *emulator, uint32_t result)
 {
     if (result == 0) {
-        emulator->locality = emulator->command.locality;
+        emulator->locality = emulator->asked_locality;
     } else {
         emulator->locality = EMULATOR_NO_LOCALITY;
-        if (emulator->data == DATA_WAITING) {
+        if (emulator->data == DATA_WAITING &&
+            emulator->command.locality == emulator->asked_locality) {
             emulator->data = DATA_IDLE;
             emulator->completed_size = 0;
             emulator->news |= NEWS_COMPLETED;
@@ -348,6 +349,7 @@ static void advance_command(Emulator *emulator)
                                                   : TPM2_RC_COMMAND_SIZE);
     } else if (command->locality != emulator->locality) {
         if (!emulator->request) {
+            emulator->asked_locality = command->locality;
             tpm_emulator_request(emulator, SWTPM_SET_LOCALITY,
                                  SWTPM_LOCALITY_ARGUMENT(command->locality), -1);
         }

@@ -32,7 +32,10 @@
 
 static void emulator_unref(Emulator *emulator)
 {
-    if (!g_atomic_ref_count_dec(&emulator->refs)) {
+    g_mutex_lock(&emulator->lock);
+    bool last = --emulator->refs == 0;
+    g_mutex_unlock(&emulator->lock);
+    if (!last) {
         return;
     }
     g_mutex_clear(&emulator->lock);
@@ -150,11 +153,12 @@ static GSourceFuncs source_funcs = {
     .finalize = source_finalize,
 };
 
+/* Called with the lock held. */
 static GSource *source_new(Emulator *emulator, GMainContext *context)
 {
     GSource *source = g_source_new(&source_funcs, sizeof(EmulatorSource));
 
-    g_atomic_ref_count_inc(&emulator->refs);
+    emulator->refs++;
     ((EmulatorSource *)source)->emulator = emulator;
     g_source_set_name(source, "tpmdev-emulator");
     g_source_add_unix_fd(source, emulator->epoll_fd, G_IO_IN);
@@ -162,20 +166,29 @@ static GSource *source_new(Emulator *emulator, GMainContext *context)
     return source;
 }
 
-/* Put the source where the device at hand wants it. Called with the lock held. */
+static void source_free(GSource *source)
+{
+    if (source) {
+        g_source_destroy(source);
+        g_source_unref(source);
+    }
+}
+
+/* Put the source where the device at hand wants it. */
 static void place_source(Emulator *emulator)
 {
     GMainContext *context = tpmdev_backend_get_context(emulator->backend);
-    GSource *old = emulator->source;
+    GSource *old = NULL;
 
-    if (old && !g_source_is_destroyed(old) && g_source_get_context(old) == context) {
-        return;
+    g_mutex_lock(&emulator->lock);
+    GSource *source = emulator->source;
+
+    if (!source || g_source_is_destroyed(source) || g_source_get_context(source) != context) {
+        old = source;
+        emulator->source = source_new(emulator, context);
     }
-    emulator->source = source_new(emulator, context);
-    if (old) {
-        g_source_destroy(old);
-        g_source_unref(old);
-    }
+    g_mutex_unlock(&emulator->lock);
+    source_free(old); /* not under the lock: it drops a reference to us */
 }
 
 /* ---- the class ---- */
@@ -184,10 +197,10 @@ static void emulator_start(void *self, size_t buffer_size)
 {
     Emulator *emulator = self;
 
+    place_source(emulator);
     g_mutex_lock(&emulator->lock);
     emulator->wanted_size = buffer_size;
     emulator->start_wanted = true; /* begun by tell_and_unlock(), here or where one is telling */
-    place_source(emulator);
     tell_and_unlock(emulator);
 }
 
@@ -340,10 +353,7 @@ static void emulator_destroy(void *self)
         g_cond_wait(&emulator->told, &emulator->lock);
     }
     g_mutex_unlock(&emulator->lock);
-    if (source) {
-        g_source_destroy(source);
-        g_source_unref(source);
-    }
+    source_free(source);
     shut_down(emulator);
     emulator_close(emulator);
 }
@@ -382,7 +392,7 @@ static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
 {
     Emulator *emulator = g_new0(Emulator, 1);
 
-    g_atomic_ref_count_init(&emulator->refs);
+    emulator->refs = 1;
     g_mutex_init(&emulator->lock);
     g_cond_init(&emulator->told);
     emulator->id = g_strdup(config->id);

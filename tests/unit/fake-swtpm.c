@@ -188,6 +188,19 @@ static char *expect_end(int fd)
     return got == 0 || errno == ECONNRESET ? NULL : g_strdup(g_strerror(errno));
 }
 
+static char *expect_nothing(int fd)
+{
+    guint8 buffer[32];
+    ssize_t got = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+
+    if (got > 0) {
+        g_autofree char *seen = hex_of(buffer, (gsize)got);
+
+        return g_strdup_printf("got bytes instead: %s", seen);
+    }
+    return got < 0 && errno == EAGAIN ? NULL : g_strdup("it is closed");
+}
+
 static char *take_connection(FakeSwtpm *fake)
 {
     struct timeval timeout = { .tv_sec = FAKE_DEADLINE_S };
@@ -235,6 +248,9 @@ static char *do_line(FakeSwtpm *fake, const char *line)
     }
     if (strcmp(line + 1, " eof") == 0) {
         return expect_end(*fd);
+    }
+    if (strcmp(line + 1, " quiet") == 0) {
+        return expect_nothing(*fd);
     }
     if (strcmp(line + 1, " close") == 0) {
         close_fd(fd);

@@ -10,6 +10,7 @@
  *     c! HEX        send these bytes on the control channel, in one go
  *     d? HEX, d! HEX  the same on the data channel
  *     c eof, d eof  the client has closed that channel
+ *     c quiet, d quiet  the client has sent nothing there so far
  *     c close, d close  close it
  *     accept        take the next connection; the first one needs no line
  *     wait          go on when fake_swtpm_go() is called
