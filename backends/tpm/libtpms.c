@@ -54,7 +54,8 @@ typedef enum Work {
 } Work;
 
 typedef struct LibtpmsTPM {
-    TPMBackend *backend; /* not a reference: the backend owns this struct */
+    gatomicrefcount refs; /* of destroy(), and of the source that cancels */
+    TPMBackend *backend;  /* not a reference: the backend owns this struct */
     TPMVersion version;
     LibtpmsEngine *engine; /* the worker's, from when it runs */
     GThread *worker;
@@ -287,21 +288,26 @@ static void cancel_source_remove(LibtpmsTPM *tpm)
     }
 }
 
-static void tpm_clear(gpointer data)
+static LibtpmsTPM *tpm_ref(LibtpmsTPM *tpm)
+{
+    g_atomic_ref_count_inc(&tpm->refs);
+    return tpm;
+}
+
+static void tpm_unref(gpointer data)
 {
     LibtpmsTPM *tpm = data;
 
+    if (!g_atomic_ref_count_dec(&tpm->refs)) {
+        return;
+    }
     g_mutex_clear(&tpm->sleep_lock);
     g_cond_clear(&tpm->wake);
     g_cond_clear(&tpm->exited);
     g_mutex_clear(&tpm->cancel_lock);
     g_clear_error(&tpm->failure);
     free(tpm->response.data);
-}
-
-static void tpm_release(gpointer data)
-{
-    g_atomic_rc_box_release_full(data, tpm_clear);
+    g_free(tpm);
 }
 
 /* The source may be running on its thread while destroy() goes on: it has a reference. */
@@ -310,8 +316,7 @@ static void cancel_source_add(LibtpmsTPM *tpm)
     cancel_source_remove(tpm);
     tpm->cancel_source = g_timeout_source_new(CANCEL_INTERVAL_MS);
     g_source_set_name(tpm->cancel_source, "tpmdev-libtpms-cancel");
-    g_source_set_callback(tpm->cancel_source, on_cancel_interval, g_atomic_rc_box_acquire(tpm),
-                          tpm_release);
+    g_source_set_callback(tpm->cancel_source, on_cancel_interval, tpm_ref(tpm), tpm_unref);
     g_source_attach(tpm->cancel_source, tpmdev_backend_get_context(tpm->backend));
 }
 
@@ -423,7 +428,7 @@ static void libtpms_destroy(void *self)
     g_mutex_unlock(&tpm->sleep_lock);
     g_thread_join(tpm->worker);
     cancel_source_remove(tpm);
-    tpm_release(tpm);
+    tpm_unref(tpm);
 }
 
 static TPMBackend *libtpms_create(const TPMOptions *options, GError **error)
@@ -501,12 +506,13 @@ static GThread *worker_new(LibtpmsTPM *tpm, GError **error)
 
 static LibtpmsTPM *tpm_new(TPMVersion version, LibtpmsEngine *engine)
 {
-    LibtpmsTPM *tpm = g_atomic_rc_box_new0(LibtpmsTPM);
+    LibtpmsTPM *tpm = g_new0(LibtpmsTPM, 1);
 
+    g_atomic_ref_count_init(&tpm->refs);
     tpm->version = version;
     tpm->engine = engine;
     tpm->response.capacity = TPM_BUFFER_SIZE_MAX;
-    tpm->response.data = malloc(TPM_BUFFER_SIZE_MAX); /* libtpms may realloc() it */
+    tpm->response.data = g_malloc(TPM_BUFFER_SIZE_MAX); /* malloc(): libtpms may realloc() it */
     g_mutex_init(&tpm->sleep_lock);
     g_cond_init(&tpm->wake);
     g_cond_init(&tpm->exited);
@@ -534,7 +540,7 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
     tpm->worker = worker_new(tpm, error);
     if (!tpm->worker) {
         libtpms_engine_close(engine);
-        tpm_release(tpm);
+        tpm_unref(tpm);
         return NULL;
     }
     tpm->backend = tpmdev_backend_new(&tpm_backend_libtpms_class, config->id, &info, tpm, error);
