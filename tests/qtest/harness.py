@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the qtest scripts share: a machine under test with its two sockets, swtpm, TAP output.
+
+Everything a test starts is ended by its pid when the test is over, however it ends, and every
+wait is for a condition and has a deadline.
+"""
+import contextlib
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+# Long enough for a sanitizer's build on a busy machine; nothing ever waits for it in vain but a
+# test that fails.
+DEADLINE_S = 30
+
+TIS_BASE = 0xFED40000
+
+
+class Skip(Exception):
+    """Raised by a test that cannot be run here; says why."""
+
+
+# ---- TAP ----
+
+class Tap:
+    """Prints one line a test and, at the end, the plan."""
+
+    def __init__(self):
+        self.count = 0
+        self.failures = 0
+        # The runner's deadline comes as SIGTERM; let `finally` do its work then.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    def _print(self, line, detail=''):
+        for text in detail.splitlines():
+            print('# ' + text)
+        print(line, flush=True)
+
+    def ok(self, name, passed=True, detail=''):
+        self.count += 1
+        self.failures += not passed
+        self._print(f"{'ok' if passed else 'not ok'} {self.count} - {name}", detail)
+
+    def skip(self, name, reason):
+        self.count += 1
+        self._print(f'ok {self.count} - {name} # SKIP {reason}')
+
+    def run(self, name, function, *args):
+        """A test is a function that raises when it fails."""
+        try:
+            function(*args)
+        except Skip as skip:
+            self.skip(name, str(skip))
+        except Exception:  # pylint: disable=broad-except
+            self.ok(name, False, traceback.format_exc())
+        else:
+            self.ok(name)
+
+    def done(self):
+        print(f'1..{self.count}', flush=True)
+        return 1 if self.failures else 0
+
+
+# ---- waiting ----
+
+def wait_for(condition, what, deadline_s=DEADLINE_S):
+    """Poll a condition that has no other way to tell; returns its first true value."""
+    deadline = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f'no {what} within {deadline_s} s')
+        time.sleep(0.002)
+
+
+# ---- processes ----
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def start_process(argv, **kwargs):
+    return subprocess.Popen(argv, preexec_fn=_die_with_parent, **kwargs)
+
+
+def end_process(process):
+    """Make sure that it is gone; returns its status."""
+    if process.poll() is None:
+        process.kill()
+    return process.wait(DEADLINE_S)
+
+
+@contextlib.contextmanager
+def temporary_directory():
+    # Short, because the path of a unix socket has 107 bytes at most.
+    path = tempfile.mkdtemp(prefix='tq')
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class Swtpm:
+    """A real swtpm with its state and control socket in a directory of its own."""
+
+    def __init__(self, version, directory):
+        if not shutil.which('swtpm'):
+            raise Skip('no swtpm; install the package swtpm')
+        self.socket = os.path.join(directory, 'ctrl')
+        self.state = os.path.join(directory, 'state')
+        self.log = os.path.join(directory, 'swtpm.log')
+        os.makedirs(self.state, exist_ok=True)
+        argv = ['swtpm', 'socket', '--tpmstate', f'dir={self.state}', '--ctrl',
+                f'type=unixio,path={self.socket}']
+        with open(self.log, 'wb') as log:
+            self.process = start_process(argv + (['--tpm2'] if version == '2.0' else []),
+                                         stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: os.path.exists(self.socket), 'socket of swtpm')
+        except TimeoutError:
+            self.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        end_process(self.process)
+
+
+# ---- stock QEMU ----
+
+# Debian's has no qtest accelerator; stopped under TCG it does as well.
+STOCK_QEMU = ['qemu-system-x86_64', '-accel', 'tcg', '-S', '-nodefaults', '-display', 'none']
+
+
+def require_qemu():
+    if not shutil.which(STOCK_QEMU[0]):
+        raise Skip('no qemu-system-x86_64; install the package qemu-system-x86')
+    text = subprocess.run([STOCK_QEMU[0], '--version'], stdout=subprocess.PIPE,
+                          check=True).stdout.decode()
+    version = re.search(r'version (\d+)\.(\d+)', text)
+    if not version or (int(version[1]), int(version[2])) < (7, 2):
+        raise Skip(f'qemu-system-x86_64 is older than 7.2: {text.splitlines()[0]}')
+
+
+# ---- the machine's sockets ----
+
+class Lines:
+    """Lines over a socket, with deadlines."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.buffer = b''
+
+    def send(self, text):
+        self.sock.settimeout(DEADLINE_S)
+        self.sock.sendall(text.encode() + b'\n')
+
+    def receive(self, deadline_s=DEADLINE_S):
+        deadline = time.monotonic() + deadline_s
+        while b'\n' not in self.buffer:
+            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError('the machine closed the connection')
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b'\n', 1)
+        return line.rstrip(b'\r').decode()
+
+    def close(self):
+        self.sock.close()
+
+
+class QTest:
+    """The qtest protocol's client side; interrupts that come in between are kept in order."""
+
+    def __init__(self, sock):
+        self.lines = Lines(sock)
+        self.irqs = []
+
+    def request(self, text):
+        self.lines.send(text)
+        while True:
+            line = self.lines.receive()
+            if not line.startswith('IRQ '):
+                return line
+            self.irqs.append(line)
+
+    def wait_irq(self):
+        while not self.irqs:
+            line = self.lines.receive()
+            if not line.startswith('IRQ '):
+                raise AssertionError(f'a reply without a request: {line}')
+            self.irqs.append(line)
+        return self.irqs.pop(0)
+
+    def number(self, text):
+        reply = self.request(text)
+        if not reply.startswith('OK 0x'):
+            raise AssertionError(f'{text}: {reply}')
+        return int(reply[3:], 16)
+
+    def ok(self, text):
+        reply = self.request(text)
+        if reply != 'OK':
+            raise AssertionError(f'{text}: {reply}')
+
+
+class Qmp:
+    """QMP's client side; events that come in between are kept in order."""
+
+    def __init__(self, sock, negotiate=True):
+        self.lines = Lines(sock)
+        self.events = []
+        self.greeting = self.receive()
+        if negotiate:
+            reply = self.execute('qmp_capabilities')
+            assert reply == {'return': {}}, reply
+
+    def receive(self):
+        return json.loads(self.lines.receive())
+
+    def raw(self, text):
+        self.lines.send(text)
+        while True:
+            message = self.receive()
+            if 'event' not in message:
+                return message
+            self.events.append(message)
+
+    def execute(self, command, **members):
+        return self.raw(json.dumps({'execute': command, **members}))
+
+    def wait_event(self):
+        if not self.events:
+            message = self.receive()
+            assert 'event' in message, message
+            self.events.append(message)
+        return self.events.pop(0)
+
+
+class Machine:
+    """A program with QEMU's command line whose qtest and QMP sockets we listen on, as libqtest
+    does. Ends with SIGTERM, and its status must then be 0."""
+
+    def __init__(self, argv, negotiate=True, qmp_form='mon'):
+        self.directory = tempfile.mkdtemp(prefix='tq')
+        self.process = None
+        self.stderr_path = os.path.join(self.directory, 'stderr')
+        listeners = []
+        try:
+            for name in ('qtest', 'qmp'):
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(os.path.join(self.directory, name))
+                listener.listen(1)
+                listeners.append(listener)
+            qmp = os.path.join(self.directory, 'qmp')
+            forms = {
+                'mon': ['-chardev', f'socket,path={qmp},id=char0', '-mon',
+                        'chardev=char0,mode=control'],
+                'object': ['-chardev', f'socket,path={qmp},id=char0', '-object',
+                           'monitor-qmp,id=qmp0,chardev=char0'],
+                'qmp': ['-qmp', f'unix:{qmp}'],
+            }
+            with open(self.stderr_path, 'wb') as stderr:
+                self.process = start_process(
+                    argv[:1] + ['-qtest', f'unix:{self.directory}/qtest', '-qtest-log',
+                                '/dev/null'] + forms[qmp_form] + argv[1:],
+                    stdin=subprocess.DEVNULL, stderr=stderr)
+            self.qtest = QTest(self._accept(listeners[0]))
+            self.qmp = Qmp(self._accept(listeners[1]), negotiate)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            for listener in listeners:
+                listener.close()
+
+    def _accept(self, listener):
+        listener.settimeout(0.02)
+
+        def try_accept():
+            try:
+                return listener.accept()[0]
+            except TimeoutError:
+                if self.process.poll() is not None:
+                    raise AssertionError(
+                        f'the machine ended with {self.process.returncode}: {self.stderr()}'
+                    ) from None
+                return None
+        return wait_for(try_accept, 'connection from the machine')
+
+    def stderr(self):
+        with open(self.stderr_path, encoding='utf-8', errors='replace') as stderr:
+            return stderr.read()
+
+    def kill(self):
+        if self.process:
+            end_process(self.process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def terminate(self):
+        """Ask it to end and return its status."""
+        self.process.terminate()
+        return self.process.wait(DEADLINE_S)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None and self.process.poll() is None:
+                status = self.terminate()
+                assert status == 0, f'status {status} after SIGTERM: {self.stderr()}'
+        finally:
+            self.kill()
+
+
+# ---- the guest's driver ----
+
+class Tis:
+    """A locality's registers, and the steps by which a driver carries out a command."""
+
+    ACCESS, INT_ENABLE, INT_VECTOR, INT_STATUS = 0x00, 0x08, 0x0C, 0x10
+    INTF_CAPABILITY, STS, DATA_FIFO, INTERFACE_ID = 0x14, 0x18, 0x24, 0x30
+    XDATA_FIFO, DID_VID, RID = 0x80, 0xF00, 0xF04
+
+    REQUEST_USE, ACTIVE = 0x02, 0x20
+    VALID, READY, GO, DATA_AVAIL, EXPECT = 0x80, 0x40, 0x20, 0x10, 0x08
+
+    def __init__(self, qtest, locality=0, base=TIS_BASE):
+        self.qtest = qtest
+        self.base = base + (locality << 12)
+
+    def read(self, register, width='b'):
+        return self.qtest.number(f'read{width} {self.base + register:#x}')
+
+    def write(self, register, value, width='b'):
+        self.qtest.ok(f'write{width} {self.base + register:#x} {value:#x}')
+
+    def wait_sts(self, mask, value):
+        def check():
+            sts = self.read(self.STS)
+            return sts != 0xFF and sts & mask == value
+        wait_for(check, f'STS & {mask:#x} == {value:#x} (it is {self.read(self.STS):#x})')
+
+    def request(self):
+        self.write(self.ACCESS, self.REQUEST_USE)
+        wait_for(lambda: self.read(self.ACCESS) & 0xA2 == 0xA0, 'grant of the locality')
+
+    def relinquish(self):
+        self.write(self.ACCESS, self.ACTIVE)
+
+    def send(self, command):
+        self.write(self.STS, self.READY)
+        self.wait_sts(self.READY, self.READY)
+        for byte in command[:-1]:
+            self.write(self.DATA_FIFO, byte)
+        self.wait_sts(self.VALID | self.EXPECT, self.VALID | self.EXPECT)
+        self.write(self.DATA_FIFO, command[-1])
+        self.wait_sts(self.VALID | self.EXPECT, self.VALID)
+
+    def go(self):
+        self.write(self.STS, self.GO)
+
+    def wait_response(self):
+        self.wait_sts(self.VALID | self.DATA_AVAIL, self.VALID | self.DATA_AVAIL)
+
+    def receive(self):
+        self.wait_response()
+        response = bytearray()
+        while self.read(self.STS) & self.DATA_AVAIL:
+            response.append(self.read(self.DATA_FIFO))
+        return bytes(response)
+
+    def command(self, command):
+        self.send(command)
+        self.go()
+        response = self.receive()
+        self.write(self.STS, self.READY)
+        return response

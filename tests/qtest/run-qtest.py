@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run .qtest scripts: requests of the qtest protocol with the replies they must get.
+
+README.rst describes the format. A script runs against our machine with a TPM of libtpms or of a
+real swtpm behind it, or against a stock QEMU's own tpm-tis, which must give the same replies.
+"""
+import argparse
+import os
+import re
+import shlex
+import sys
+import time
+
+import harness
+from harness import DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
+
+REGISTERS = {
+    'ACCESS': 0x00, 'INT_ENABLE': 0x08, 'INT_VECTOR': 0x0C, 'INT_STATUS': 0x10,
+    'INTF_CAPABILITY': 0x14, 'STS': 0x18, 'DATA_FIFO': 0x24, 'INTERFACE_ID': 0x30,
+    'XDATA_FIFO': 0x80, 'DID_VID': 0xF00, 'RID': 0xF04,
+}
+HEADERS = ('tpm', 'on', 'machine', 'device')
+SUBJECTS = ('libtpms', 'swtpm', 'qemu')
+
+
+class ScriptError(Exception):
+    """The script itself is wrong, or a reply is not the expected one."""
+
+
+class Statement:
+    def __init__(self, line, text):
+        self.line = line
+        # `[2.0]`, `[1.2]` and `[!qemu REASON]` before a statement say where it holds.
+        self.conditions = []
+        while match := re.match(r'\[([^\]]*)\]\s*', text):
+            self.conditions.append(match[1])
+            text = text[match.end():]
+        self.word, _, self.rest = text.partition(' ')
+        self.rest = self.rest.strip()
+
+    def applies(self, version, subject):
+        for condition in self.conditions:
+            if condition in ('1.2', '2.0'):
+                if condition != version:
+                    return False
+            elif re.match(r'!qemu \w', condition):
+                if subject == 'qemu':
+                    return False
+            else:
+                raise ScriptError(f'unknown condition [{condition}]; write [1.2], [2.0] or '
+                                  '[!qemu REASON]')
+        return True
+
+
+class Script:
+    """A parsed script: headers, then named sections of statements."""
+
+    def __init__(self, path):
+        self.path = path
+        self.headers = {'on': ' '.join(SUBJECTS), 'device': 'tpm-tis,tpmdev=tpm0', 'machine': ''}
+        self.sections = []
+        with open(path, encoding='utf-8') as file:
+            for number, text in self._logical_lines(file):
+                self._add(number, text)
+
+    @staticmethod
+    def _logical_lines(file):
+        """Lines without comments; one that begins with a blank continues the one before."""
+        pending = None
+        for number, raw in enumerate(file, 1):
+            text = re.sub(r'(^|\s)#.*', '', raw.rstrip('\n')).rstrip()
+            if not text:
+                continue
+            if text[0].isspace() and pending:
+                pending = (pending[0], pending[1] + ' ' + text.strip())
+                continue
+            if pending:
+                yield pending
+            pending = (number, text)
+        if pending:
+            yield pending
+
+    def _add(self, number, text):
+        if text.startswith('== '):
+            self.sections.append((text[3:], []))
+        elif self.sections:
+            self.sections[-1][1].append(Statement(number, text))
+        else:
+            name, colon, value = text.partition(':')
+            if not colon or name not in HEADERS:
+                raise ScriptError(f'{self.path}:{number}: unknown header {text!r}; known are: '
+                                  + ', '.join(HEADERS))
+            self.headers[name] = value.strip()
+
+
+def expand_addresses(text):
+    """@LOCALITY.REGISTER[+N] is an address; REGISTER is a name or a number."""
+    def address(match):
+        name = match[2]
+        offset = REGISTERS[name] if name in REGISTERS else int(name, 0)
+        return hex(harness.TIS_BASE + (int(match[1]) << 12) + offset + int(match[3] or '0', 0))
+    try:
+        return re.sub(r'@(\d)\.(\w+)(?:\+(\w+))?', address, text)
+    except ValueError as error:
+        raise ScriptError(f'{text}: no such register ({error})') from None
+
+
+def same_reply(wanted, got):
+    """Equal, but for the leading zeros of numbers."""
+    def normal(text):
+        return re.sub(r'\b0x0*(?=[0-9a-f])', '0x', text)
+    return normal(wanted) == normal(got)
+
+
+def match_bytes(pattern, data):
+    """Hex bytes; `..` stands for any byte, a final `...` for any number of them."""
+    parts = pattern.split()
+    rest = parts and parts[-1] == '...'
+    parts = parts[:-1] if rest else parts
+    if len(data) < len(parts) or (len(data) > len(parts) and not rest):
+        return False
+    return all(part == '..' or int(part, 16) == byte for part, byte in zip(parts, data))
+
+
+class Run:
+    """A script on one machine."""
+
+    def __init__(self, machine, version, subject):
+        self.machine = machine
+        self.version = version
+        self.subject = subject
+        self.last = None  # the reply to the last request, until an expectation used it
+
+    def statement(self, statement):
+        if not statement.applies(self.version, self.subject):
+            return
+        words = {
+            '>': self.send, '<': self.expect, '<=': self.expect_exactly,
+            '<~': self.expect_regex, '<&': self.expect_masked, '?': self.poll,
+            'tis-request': self.tis_request, 'tis-send': self.tis_send, 'tis-go': self.tis_go,
+            'tis-recv': self.tis_recv, 'tis-command': self.tis_command, 'qmp': self.qmp,
+        }
+        if statement.word not in words:
+            raise ScriptError(f'unknown statement {statement.word!r}; known are: '
+                              + ' '.join(words))
+        words[statement.word](statement.rest)
+
+    def section_end(self):
+        if self.machine.qtest.irqs:
+            raise ScriptError(f'unexpected {self.machine.qtest.irqs}')
+
+    def send(self, text):
+        self.last = self.machine.qtest.request(expand_addresses(text))
+
+    def expect(self, text):
+        got = self.machine.qtest.wait_irq() if text.startswith('IRQ ') else self.last
+        if not same_reply(text, got):
+            raise ScriptError(f'wanted {text!r}, got {got!r}')
+
+    def expect_exactly(self, text):
+        if self.last != text:
+            raise ScriptError(f'wanted exactly {text!r}, got {self.last!r}')
+
+    def expect_regex(self, text):
+        if not re.fullmatch(text, self.last):
+            raise ScriptError(f'wanted a match of {text!r}, got {self.last!r}')
+
+    def expect_masked(self, text):
+        mask, value = (int(word, 0) for word in text.split())
+        if not self.last.startswith('OK 0x') or int(self.last[3:], 0) & mask != value:
+            raise ScriptError(f'wanted a number that gives {value:#x} under {mask:#x}, got '
+                              f'{self.last!r}')
+
+    def poll(self, text):
+        match = re.fullmatch(r'(read\w \S+) & (\w+) = (\w+)', text)
+        if not match:
+            raise ScriptError('a poll is written: ? readX ADDRESS & MASK = VALUE')
+        mask, value = int(match[2], 0), int(match[3], 0)
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            self.send(match[1])
+            if self.last.startswith('OK 0x') and int(self.last[3:], 0) & mask == value:
+                return
+            if time.monotonic() > deadline:
+                raise ScriptError(f'{text} not reached within {DEADLINE_S} s: {self.last!r}')
+
+    def _tis(self, text):
+        locality, _, rest = text.partition(' ')
+        return Tis(self.machine.qtest, int(locality)), rest
+
+    def tis_request(self, text):
+        self._tis(text)[0].request()
+
+    def tis_send(self, text):
+        tis, rest = self._tis(text)
+        tis.send(bytes.fromhex(rest))
+
+    def tis_go(self, text):
+        self._tis(text)[0].go()
+
+    def tis_recv(self, text):
+        tis, rest = self._tis(text)
+        response = tis.receive()
+        if not match_bytes(rest, response):
+            raise ScriptError(f'wanted response {rest}, got {response.hex(" ")}')
+
+    def tis_command(self, text):
+        request, arrow, response = text.partition(' -> ')
+        if not arrow:
+            raise ScriptError('a command is written: tis-command LOCALITY HEX -> PATTERN')
+        self.tis_send(request)
+        self.tis_go(request[0])
+        self.tis_recv(f'{request[0]} {response}')
+        tis = self._tis(request)[0]
+        tis.write(tis.STS, tis.READY)
+
+    def qmp(self, text):
+        reply = self.machine.qmp.execute(text)
+        if reply != {'return': {}}:
+            raise ScriptError(f'{text}: {reply}')
+
+
+def machine_argv(program, script, version, subject, directory):
+    """The machine's command line; a swtpm it needs must be running already."""
+    ctrl = os.path.join(directory, 'ctrl')
+    state = os.path.join(directory, 'libtpms')
+    extra = shlex.split(script.headers['machine'].replace('@STATE@', state))
+    argv = {
+        'qemu': list(harness.STOCK_QEMU), 'swtpm': [program], 'libtpms': [program],
+    }[subject]
+    if not version:
+        return argv + extra
+    if subject == 'libtpms':
+        os.mkdir(state)
+        argv += ['-tpmdev', f'libtpms,id=tpm0,dir={state},version={version}']
+    else:
+        argv += ['-chardev', f'socket,id=chr,path={ctrl}', '-tpmdev',
+                 'emulator,id=tpm0,chardev=chr']
+    return argv + ['-device', script.headers['device']] + extra
+
+
+def run_sections(tap, script, machine, version, subject):
+    run = Run(machine, version, subject)
+    for name, statements in script.sections:
+        at = None
+        try:
+            for at in statements:
+                run.statement(at)
+            run.section_end()
+            failure = ''
+        except (ScriptError, AssertionError, EOFError, OSError) as error:
+            failure = f'{script.path}:{at.line if at else 0}: {error}\n{machine.stderr()}'
+            machine.qtest.irqs.clear()
+        tap.ok(f'{version} {name}'.strip(), not failure, failure)
+
+
+def run_script(tap, program, script, subject):
+    for version in script.headers.get('tpm', '').split() or [None]:
+        with harness.temporary_directory() as directory:
+            swtpm = None
+            try:
+                if subject == 'qemu':
+                    harness.require_qemu()
+                if version and subject != 'libtpms':
+                    swtpm = Swtpm(version, directory)
+                argv = machine_argv(program, script, version, subject, directory)
+                with Machine(argv) as machine:
+                    run_sections(tap, script, machine, version or '', subject)
+                tap.ok(f'{version or ""} ends with status 0 on SIGTERM'.strip())
+            except Skip as skip:
+                tap.skip(f'{version or ""} {os.path.basename(script.path)}', str(skip))
+            except (AssertionError, OSError) as error:
+                tap.ok(f'{version or ""} machine', False, f'{script.path}: {error}')
+            finally:
+                if swtpm:
+                    swtpm.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64')
+    parser.add_argument('--on', choices=SUBJECTS, default='libtpms',
+                        help='the TPM behind our machine, or a stock QEMU with swtpm')
+    parser.add_argument('scripts', nargs='+')
+    args = parser.parse_args()
+    tap = Tap()
+    for path in args.scripts:
+        try:
+            script = Script(path)
+        except ScriptError as error:
+            tap.ok(path, False, str(error))
+            continue
+        if args.on in script.headers['on'].split():
+            run_script(tap, os.path.abspath(args.machine), script, args.on)
+        else:
+            tap.skip(os.path.basename(path), f'not for {args.on}')
+    return tap.done()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
