@@ -71,13 +71,11 @@ struct TPMBackend {
  * The context stays until the next bind or the end: a class may have sources on it, and moves
  * them when the next start() shows it another one.
  */
-static void release_context(TPMBackend *backend)
+static void release_context(GMainContext *context, bool own_context)
 {
-    GMainContext *context = g_steal_pointer(&backend->context);
-
     if (context) {
         g_main_context_unref(context);
-        if (backend->own_context) {
+        if (own_context) {
             tpm_io_release();
         }
     }
@@ -139,7 +137,7 @@ TPMBackend *tpmdev_backend_unref(TPMBackend *backend)
     backend->klass->destroy(backend->self);
     g_mutex_clear(&backend->lock);
     g_cond_clear(&backend->client_idle);
-    release_context(backend);
+    release_context(backend->context, backend->own_context);
     g_clear_error(&backend->start_error);
     g_clear_error(&backend->response_error);
     g_clear_error(&backend->failure);
@@ -254,7 +252,10 @@ static gboolean mailbox_dispatch(GSource *source, GSourceFunc callback, gpointer
     (void)callback;
     g_source_set_ready_time(source, -1);
     g_mutex_lock(&backend->lock);
-    deliver_locked(backend);
+    /* Else it belongs to a device that has unbound itself, and there may be another by now. */
+    if (source == backend->mailbox) {
+        deliver_locked(backend);
+    }
     g_mutex_unlock(&backend->lock);
     return G_SOURCE_CONTINUE;
 }
@@ -288,6 +289,8 @@ bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, vo
                       GMainContext *host_context, GError **error)
 {
     GMainContext *context = host_context ? g_main_context_ref(host_context) : tpm_io_acquire(error);
+    GMainContext *unneeded = context;
+    bool unneeded_is_own = !host_context;
 
     if (!context) {
         return false;
@@ -296,26 +299,26 @@ bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, vo
     bool bound = !backend->callbacks;
 
     if (bound) {
+        /* All of it before the lock is released: the TPM may have something to say right now. */
+        unneeded = backend->context;
+        unneeded_is_own = backend->own_context;
         backend->callbacks = callbacks;
         backend->client = client;
+        backend->context = context;
+        backend->own_context = !host_context;
+        backend->mailbox = host_context ? mailbox_new(backend, host_context) : NULL;
+        backend->news = backend->established ? NEWS_ESTABLISHED : 0;
+        deliver_locked(backend);
     }
     g_mutex_unlock(&backend->lock);
+    release_context(unneeded, unneeded_is_own);
     if (!bound) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
                     "TPM backend '%s' is already initialized: it serves another device; "
                     "give each device a backend of its own",
                     backend->id);
-        g_main_context_unref(context);
-        if (!host_context) {
-            tpm_io_release();
-        }
-        return false;
     }
-    release_context(backend);
-    backend->context = context;
-    backend->own_context = !host_context;
-    backend->mailbox = host_context ? mailbox_new(backend, context) : NULL;
-    return true;
+    return bound;
 }
 
 void tpm_backend_unbind(TPMBackend *backend)

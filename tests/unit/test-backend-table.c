@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The table of states and calls in <tpmdev/backend.h>, cell by cell: each test is a cell, named
+ * after its call and its state.
+ */
+#include "backend-fixture.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+typedef enum State { STOPPED, STARTING, READY, EXECUTING, FAILED } State;
+typedef enum Call { START, SUBMIT, CANCEL, STARTED, COMPLETE, FAIL } Call;
+
+/* What a call must do in a state. */
+typedef struct Cell {
+    State state;
+    Call call;
+    const char *news; /* what the client is told */
+    char class_call;  /* s start, x submit, c cancel, or 0 */
+    State next;
+    bool refused;
+} Cell;
+
+/* In the order of the table in the header. */
+static const Cell table[] = {
+    { STOPPED, START, "", 's', STARTING, false }, { STARTING, START, "", 0, STARTING, true },
+    { READY, START, "", 's', STARTING, false },   { EXECUTING, START, "", 0, EXECUTING, true },
+    { FAILED, START, "", 's', STARTING, false },
+
+    { STOPPED, SUBMIT, "C", 0, STOPPED, false },  { STARTING, SUBMIT, "", 0, STARTING, true },
+    { READY, SUBMIT, "", 'x', EXECUTING, false }, { EXECUTING, SUBMIT, "", 0, EXECUTING, true },
+    { FAILED, SUBMIT, "C", 0, FAILED, false },
+
+    { STOPPED, CANCEL, "", 0, STOPPED, false },   { STARTING, CANCEL, "", 0, STARTING, false },
+    { READY, CANCEL, "", 0, READY, false },       { EXECUTING, CANCEL, "", 'c', EXECUTING, false },
+    { FAILED, CANCEL, "", 0, FAILED, false },
+
+    { STOPPED, STARTED, "", 0, STOPPED, false },  { STARTING, STARTED, "S", 0, READY, false },
+    { READY, STARTED, "", 0, READY, false },      { EXECUTING, STARTED, "", 0, EXECUTING, false },
+    { FAILED, STARTED, "", 0, FAILED, false },
+
+    { STOPPED, COMPLETE, "", 0, STOPPED, false }, { STARTING, COMPLETE, "", 0, STARTING, false },
+    { READY, COMPLETE, "", 0, READY, false },     { EXECUTING, COMPLETE, "C", 0, READY, false },
+    { FAILED, COMPLETE, "", 0, FAILED, false },
+
+    { STOPPED, FAIL, "F", 0, FAILED, false },     { STARTING, FAIL, "s", 0, FAILED, false },
+    { READY, FAIL, "F", 0, FAILED, false },       { EXECUTING, FAIL, "C", 0, FAILED, false },
+    { FAILED, FAIL, "", 0, FAILED, false },
+};
+
+static const char *const state_names[] = { "stopped", "starting", "ready", "executing", "failed" };
+static const char *const call_names[] = { "start",   "submit",   "cancel",
+                                          "started", "complete", "failed" };
+
+static void make_call(BackendFixture *fixture, Call call)
+{
+    switch (call) {
+    case START:
+        tpm_backend_start(fixture->backend, FIXTURE_BUFFER_SIZE);
+        break;
+    case SUBMIT:
+        fixture_submit(fixture);
+        break;
+    case CANCEL:
+        tpm_backend_cancel(fixture->backend);
+        break;
+    case STARTED:
+        tpmdev_backend_started(fixture->backend);
+        break;
+    case COMPLETE:
+        fixture_complete(fixture, 20);
+        break;
+    case FAIL:
+        fixture_fail(fixture, "out of order");
+        break;
+    }
+}
+
+static void bring_to(BackendFixture *fixture, State state)
+{
+    fixture_bind(fixture);
+    switch (state) {
+    case STOPPED:
+        break;
+    case STARTING:
+        make_call(fixture, START);
+        break;
+    case EXECUTING:
+    case READY:
+        make_call(fixture, START);
+        make_call(fixture, STARTED);
+        if (state == EXECUTING) {
+            make_call(fixture, SUBMIT);
+        }
+        break;
+    case FAILED:
+        make_call(fixture, FAIL);
+        break;
+    }
+    fixture_forget(fixture);
+}
+
+/* The state, by what the calls do that are not dropped in one state only. */
+static State find_state(BackendFixture *fixture)
+{
+    fixture_forget(fixture);
+    make_call(fixture, STARTED);
+    if (strcmp(fixture->client.news, "S") == 0) {
+        return STARTING;
+    }
+    make_call(fixture, COMPLETE);
+    if (strcmp(fixture->client.news, "C") == 0) {
+        return EXECUTING;
+    }
+    make_call(fixture, SUBMIT);
+    if (fixture->klass.submits > 0) {
+        return READY;
+    }
+    fixture_forget(fixture);
+    make_call(fixture, FAIL);
+    return strcmp(fixture->client.news, "F") == 0 ? STOPPED : FAILED;
+}
+
+/* The device side's own mistakes end the program, as an assertion: run them in a child. */
+static void assert_refused(BackendFixture *fixture, Call call)
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(STDERR_FILENO);
+        close(STDOUT_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        make_call(fixture, call);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void test_cell(void **state)
+{
+    BackendFixture *fixture;
+    const Cell *cell = *state;
+    void *fixture_state;
+
+    fixture_setup(&fixture_state);
+    fixture = fixture_state;
+    bring_to(fixture, cell->state);
+    if (cell->refused) {
+        assert_refused(fixture, cell->call);
+    } else {
+        make_call(fixture, cell->call);
+        assert_news(fixture, cell->news);
+        assert_int_equal(fixture->klass.starts, cell->class_call == 's');
+        assert_int_equal(fixture->klass.submits, cell->class_call == 'x');
+        assert_int_equal(fixture->klass.cancels, cell->class_call == 'c');
+    }
+    assert_string_equal(state_names[find_state(fixture)], state_names[cell->next]);
+    fixture_teardown(&fixture_state);
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[G_N_ELEMENTS(table)] = { 0 };
+    char names[G_N_ELEMENTS(table)][64];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        g_snprintf(names[i], sizeof(names[i]), "test_%s_while_%s", call_names[table[i].call],
+                   state_names[table[i].state]);
+        tests[i].name = names[i];
+        tests[i].test_func = test_cell;
+        tests[i].initial_state = (void *)&table[i];
+    }
+    return cmocka_run_group_tests_name("backend-table", tests, NULL, NULL);
+}
