@@ -33,7 +33,7 @@ struct TPMDevice {
 /* Release the device's lock, then do all that was noted while it was held. */
 void tpm_device_leave(TPMDevice *device);
 
-/* The host's clock; any thread, with the lock or without. */
+/* The host's clock; any thread, with no lock held. */
 int64_t tpm_device_now_ns(const TPMDevice *device);
 
 /* Set the interrupt line's level; with the lock held. */

@@ -19,16 +19,14 @@ static bool limit_allows(TPMReportLimit *limit, int64_t now_ns)
 void tpm_report_guest_error(TPMDevice *device, const char *message)
 {
     device->statistics.guest_errors++;
-    if (device->host.guest_error &&
-        limit_allows(&device->report.guest_limit, tpm_device_now_ns(device))) {
+    if (device->host.guest_error) {
         device->report.guest_error = message;
     }
 }
 
 void tpm_report_backend_error(TPMDevice *device, const GError *error)
 {
-    if (device->host.backend_error &&
-        limit_allows(&device->report.backend_limit, tpm_device_now_ns(device))) {
+    if (device->host.backend_error) {
         g_free(device->report.backend_error);
         device->report.backend_error = g_strdup(error->message);
     }
@@ -46,10 +44,17 @@ void tpm_report_deliver(TPMDevice *device)
     g_autofree char *backend_error = g_steal_pointer(&device->report.backend_error);
     g_mutex_unlock(&device->lock);
 
-    if (guest_error) {
+    int64_t now_ns = tpm_device_now_ns(device);
+
+    g_mutex_lock(&device->lock);
+    bool tell_guest_error = guest_error && limit_allows(&device->report.guest_limit, now_ns);
+    bool tell_backend_error = backend_error && limit_allows(&device->report.backend_limit, now_ns);
+    g_mutex_unlock(&device->lock);
+
+    if (tell_guest_error) {
         device->host.guest_error(device->opaque, guest_error);
     }
-    if (backend_error) {
+    if (tell_backend_error) {
         device->host.backend_error(device->opaque, backend_error);
     }
 }

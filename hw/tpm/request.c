@@ -177,12 +177,17 @@ static void run_submit(TPMDevice *device)
 {
     TPMRequest *request = &device->request;
     bool is_short = tpm_command_is_short(device->version, tpm_header_code(request->command));
-    bool wait = tpm_window_begin(&request->window, is_short, tpm_device_now_ns(device)) &&
-                tpm_backend_can_linger(device->backend);
+    bool wait =
+        tpm_window_begin(&request->window, is_short) && tpm_backend_can_linger(device->backend);
 
     request->state = REQUEST_RUNNING;
     request->busy = BUSY_RUNNING;
     tpm_backend_load(device->backend, request->locality, request->command, request->size);
+    g_mutex_unlock(&device->lock);
+    int64_t now_ns = tpm_device_now_ns(device);
+
+    g_mutex_lock(&device->lock);
+    tpm_window_sent(&request->window, now_ns);
     g_mutex_unlock(&device->lock);
     tpm_backend_submit(device->backend, wait);
     g_mutex_lock(&device->lock);
@@ -254,7 +259,8 @@ void tpm_request_run(TPMDevice *device)
         }
         request->dispatching = false;
     }
-    g_mutex_unlock(&device->lock);
+    /* A command that was answered here may have raised the interrupt. */
+    tpm_device_leave(device);
 }
 
 /* ---- what the backend answers ---- */
@@ -275,13 +281,14 @@ static void on_completed(void *client, const uint8_t *response, size_t size, con
 {
     TPMDevice *device = client;
     TPMRequest *request = &device->request;
+    int64_t now_ns = tpm_device_now_ns(device);
     bool wanted;
 
     g_mutex_lock(&device->lock);
     wanted = request->busy == BUSY_RUNNING;
     request->busy = BUSY_NOT;
     request->cancel_wanted = false;
-    tpm_window_done(&request->window, tpm_device_now_ns(device));
+    tpm_window_done(&request->window, now_ns);
     if (error) {
         device->statistics.failures++;
         tpm_report_backend_error(device, error);

@@ -13,20 +13,37 @@
  */
 #define QUICK_WINDOWS 8
 
+/*
+ * A host may hand in the clock of its guest, which can stand still while the guest is in an
+ * access. So many looks at a clock that does not move end the wait.
+ */
+#define STILL_LOOKS_MAX 1000
+
 void tpm_window_init(TPMWindow *window, int64_t length_ns)
 {
     *window = (TPMWindow){ .length_ns = length_ns, .trusted = true };
 }
 
-bool tpm_window_begin(TPMWindow *window, bool is_short, int64_t now_ns)
+bool tpm_window_begin(TPMWindow *window, bool is_short)
 {
     window->timing = is_short && window->length_ns > 0;
-    window->started_ns = now_ns;
     return window->timing && window->trusted;
 }
 
-bool tpm_window_is_over(const TPMWindow *window, int64_t now_ns)
+void tpm_window_sent(TPMWindow *window, int64_t now_ns)
 {
+    window->started_ns = now_ns;
+    window->seen_ns = now_ns;
+    window->still = 0;
+}
+
+bool tpm_window_is_over(TPMWindow *window, int64_t now_ns)
+{
+    window->still = now_ns == window->seen_ns ? window->still + 1 : 0;
+    window->seen_ns = now_ns;
+    if (window->still >= STILL_LOOKS_MAX) {
+        return true;
+    }
     return now_ns - window->started_ns >= window->length_ns;
 }
 

@@ -18,17 +18,22 @@
 typedef struct TPMWindow {
     int64_t length_ns; /* 0: never wait */
     bool trusted;      /* the TPM's last short command was quick */
-    bool timing;       /* a short command is under way */
+    bool timing;       /* a command whose time counts is under way */
     int64_t started_ns;
+    int64_t seen_ns; /* the clock when it was last looked at */
+    unsigned still;  /* looks since it last moved */
 } TPMWindow;
 
 void tpm_window_init(TPMWindow *window, int64_t length_ns);
 
 /* A command begins; may the caller wait for it? */
-bool tpm_window_begin(TPMWindow *window, bool is_short, int64_t now_ns);
+bool tpm_window_begin(TPMWindow *window, bool is_short);
+
+/* It is sent now. */
+void tpm_window_sent(TPMWindow *window, int64_t now_ns);
 
 /* Is the wait over? */
-bool tpm_window_is_over(const TPMWindow *window, int64_t now_ns);
+bool tpm_window_is_over(TPMWindow *window, int64_t now_ns);
 
 /* The wait was over before the response came. */
 void tpm_window_late(TPMWindow *window);
