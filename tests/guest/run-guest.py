@@ -1,0 +1,395 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Boot Debian's kernel in an unpatched QEMU with one of our TPM devices, and report as TAP what
+the guest's own checks say on its serial line. README.rst describes the modes.
+
+Nothing here waits for a time to pass: every wait is for a line, a file or the end of a process,
+with a deadline. Whatever was started is ended by its process id, however the run goes.
+"""
+import argparse
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import guest_kernel
+import initramfs
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# A boot takes three to seven seconds under emulation on an idle machine; a deadline is for what
+# hangs, so it is generous.
+BOOT_DEADLINE_S = 240
+PROCESS_DEADLINE_S = 30
+
+SANITIZER_RUNTIME = re.compile(r"\s(/\S*lib[at]san\.so\S*)")
+
+
+class Failure(Exception):
+    """What was expected did not happen in time."""
+
+
+class Tap:
+    """The report: one line a check, the plan at the end."""
+
+    def __init__(self):
+        self.count = 0
+        self.failed = 0
+
+    def result(self, good, name):
+        self.count += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
+
+    @staticmethod
+    def comment(text):
+        print(f"# {text}", flush=True)
+
+    def finish(self):
+        print(f"1..{self.count}", flush=True)
+        return 1 if self.failed or self.count == 0 else 0
+
+
+class Process:
+    """A child that is certain to be ended."""
+
+    def __init__(self, command, **options):
+        self.child = subprocess.Popen(command, **options)  # ended by close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait()
+        for stream in (self.child.stdin, self.child.stdout):
+            if stream:
+                stream.close()
+
+    def wait(self, deadline_s):
+        """The exit status, or None when it does not end in time."""
+        try:
+            return self.child.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+class Swtpm(Process):
+    """A real swtpm with its state in `directory`."""
+
+    def __init__(self, directory, version):
+        self.socket = os.path.join(directory, "swtpm.sock")
+        self.log = os.path.join(directory, "swtpm.log")
+        command = ["swtpm", "socket", "--tpmstate", f"dir={directory}", "--ctrl",
+                   f"type=unixio,path={self.socket}", "--log", f"file={self.log},level=1"]
+        if version == "2.0":
+            command.append("--tpm2")
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        super().__init__(command, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + PROCESS_DEADLINE_S
+        while not os.path.exists(self.socket):
+            if self.child.poll() is not None or time.monotonic() > end:
+                self.close()
+                raise Failure("swtpm did not make its socket")
+            time.sleep(0.01)
+
+    def kill(self):
+        self.child.send_signal(signal.SIGKILL)
+        self.child.wait()
+
+
+class Qemu(Process):
+    """A QEMU whose serial line is read line by line, and can be written to."""
+
+    def __init__(self, command, environment, errors):
+        super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                         env=environment)
+        self.serial = []
+        self._partial = b""
+        self._end = time.monotonic() + BOOT_DEADLINE_S
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self.child.stdout, selectors.EVENT_READ)
+
+    def new_deadline(self):
+        self._end = time.monotonic() + BOOT_DEADLINE_S
+
+    def lines(self):
+        """The lines of the serial line as they come, until QEMU ends."""
+        while True:
+            left = self._end - time.monotonic()
+            if left <= 0 or not self._selector.select(left):
+                raise Failure(f"the guest was not done within {BOOT_DEADLINE_S} s")
+            data = os.read(self.child.stdout.fileno(), 65536)
+            if not data:
+                return
+            *whole, self._partial = (self._partial + data).split(b"\n")
+            for line in whole:
+                text = line.decode(errors="replace").rstrip("\r")
+                self.serial.append(text)
+                yield text
+
+    def say(self, text):
+        self.child.stdin.write(text.encode())
+        self.child.stdin.flush()
+
+
+def sanitizer_environment(plugin):
+    """QEMU is not built with a sanitizer; a plugin that is needs its runtime loaded first."""
+    environment = dict(os.environ)
+    libraries = subprocess.run(["ldd", plugin], capture_output=True, text=True, check=False).stdout
+    runtime = SANITIZER_RUNTIME.search(libraries)
+    if runtime:
+        environment["LD_PRELOAD"] = runtime[1]
+        # QEMU leaves memory behind when it ends; that is not what is looked for.
+        environment["ASAN_OPTIONS"] = "detect_leaks=0:" + environment.get("ASAN_OPTIONS", "")
+    return environment
+
+
+class Run:
+    """One guest run: its files, its TPM and what became of it."""
+
+    def __init__(self, args, directory, tap):
+        self.args = args
+        self.directory = directory
+        self.state = args.state or os.path.join(directory, "state")
+        self.tap = tap
+        self.statistics_file = os.path.join(directory, "statistics")
+        self.swtpm = None
+        os.makedirs(self.state, exist_ok=True)
+
+    def start_swtpm(self):
+        if self.args.tpmdev == "emulator":
+            self.swtpm = Swtpm(self.state, self.args.tpm)
+
+    def _tpm_arguments(self):
+        """Ours by the plugin, or for comparison QEMU's own tpm-tis."""
+        if self.args.own_device:
+            return ["-chardev", f"socket,id=chr,path={self.swtpm.socket}", "-tpmdev",
+                    "emulator,id=tpm0,chardev=chr", "-device", f"{self.args.device},tpmdev=tpm0"]
+        options = f"device={self.args.device},tpmdev={self.args.tpmdev}"
+        if self.args.tpmdev == "emulator":
+            options += f",path={self.swtpm.socket}"
+        else:
+            options += f",version={self.args.tpm},dir={self.state}"
+        if self.args.window is not None:
+            options += f",window={self.args.window}"
+        return ["-plugin", f"{self.args.plugin},{options},stats={self.statistics_file}"]
+
+    def qemu(self, mode):
+        kernel = guest_kernel.ensure(self.args.cache)
+        initrd = os.path.join(self.directory, "initramfs.gz")
+        initramfs.make(initrd, os.path.join(HERE, "guest-init"), self.args.guest_check,
+                       self.args.busybox)
+        # nokaslr: moving the kernel costs half a second under emulation. The CPU is one of
+        # Intel's since Linux leaves a TPM's random numbers alone on AMD's.
+        command = [self.args.qemu, "-machine", self.args.machine, "-accel", "tcg", "-cpu",
+                   "Westmere", "-smp", str(self.args.smp), "-m", "256", "-display", "none",
+                   "-nodefaults", "-no-user-config", "-serial", "stdio", "-kernel", kernel,
+                   "-initrd", initrd, "-append",
+                   f"console=ttyS0 quiet nokaslr panic=-1 tpmdev.mode={mode} "
+                   f"tpmdev.version={self.args.tpm} tpmdev.count={self.args.count}"]
+        environment = dict(os.environ)
+        if not self.args.own_device:
+            environment = sanitizer_environment(self.args.plugin)
+        with open(os.path.join(self.directory, "stderr"), "ab") as errors:
+            return Qemu(command + self._tpm_arguments(), environment, errors)
+
+    def stderr(self):
+        with open(os.path.join(self.directory, "stderr"), encoding="utf-8",
+                  errors="replace") as errors:
+            return errors.read().splitlines()
+
+    def statistics(self):
+        """The device's counters as the plugin left them when QEMU ended."""
+        try:
+            with open(self.statistics_file, encoding="ascii") as file:
+                return {name: int(value) for name, value in (line.split() for line in file)}
+        except FileNotFoundError:
+            return {}
+
+    def close(self):
+        if self.swtpm:
+            self.swtpm.close()
+
+    def show_failure(self, qemu):
+        self.tap.comment("serial line:")
+        for line in qemu.serial[-200:]:
+            self.tap.comment(f"  {line}")
+        for line in self.stderr()[-50:]:
+            self.tap.comment(f"stderr: {line}")
+
+
+def follow_guest(run, qemu, on_ready=None):
+    """Report the guest's lines until QEMU ends. Returns how each boot ended, as guest-init says."""
+    endings = []
+    boot = 0
+    for line in qemu.lines():
+        if line.startswith("GUEST-BEGIN"):
+            boot += 1
+            qemu.new_deadline()
+            run.tap.comment(line)
+        elif line.startswith(("ok ", "not ok ")):
+            good, name = not line.startswith("not"), line.split("ok ", 1)[1]
+            run.tap.result(good, name if boot == 1 else f"boot {boot}: {name}")
+        elif line.startswith("bench "):
+            run.tap.comment(line)
+        elif line == "READY" and on_ready:
+            on_ready()
+        elif line.startswith("GUEST-END"):
+            endings.append(line.split()[1])
+    return endings
+
+
+def report_end(run, qemu, endings, expected):
+    """What holds of every run once the guest is done."""
+    tap = run.tap
+    status = qemu.wait(PROCESS_DEADLINE_S)
+    tap.result(endings == expected, "every boot of the guest ended as it should")
+    tap.result(status == 0, "QEMU ended with status 0")
+    if status:
+        tap.comment(f"its status was {status}")
+    if run.args.own_device:
+        return
+    counted = run.statistics()
+    tap.comment(" ".join(f"{name}={value}" for name, value in counted.items()))
+    tap.result(counted.get("commands", 0) > 20, "the commands went through our device")
+
+
+def report_swtpm_end(run):
+    if run.swtpm:
+        status = run.swtpm.wait(PROCESS_DEADLINE_S)
+        run.tap.result(status == 0, "swtpm was shut down in an orderly way")
+
+
+def attempt(run, mode, expected, on_ready=None):
+    """One life of QEMU."""
+    with run.qemu(mode) as qemu:
+        failed_before = run.tap.failed
+        try:
+            report_end(run, qemu, follow_guest(run, qemu, on_ready), expected)
+        except Failure as failure:
+            run.tap.result(False, str(failure))
+        if run.tap.failed > failed_before:
+            run.show_failure(qemu)
+
+
+# ---- modes ----
+
+
+def run_once(run):
+    """check, bench: the guest does its work and powers off."""
+    run.start_swtpm()
+    attempt(run, run.args.mode, ["0"])
+    report_swtpm_end(run)
+
+
+def run_persist(run):
+    """Storage is written, the guest reboots, and later a new QEMU runs on the same state."""
+    run.start_swtpm()
+    attempt(run, "persist", ["3", "0"])
+    report_swtpm_end(run)
+    run.start_swtpm()
+    run.tap.comment("a new QEMU on the same state")
+    attempt(run, "persist", ["0"])
+    report_swtpm_end(run)
+
+
+def run_dead(run):
+    """swtpm is killed under the guest, and comes back before the guest reboots."""
+    run.start_swtpm()
+    with run.qemu("dead") as qemu:
+
+        def kill_swtpm():
+            run.swtpm.kill()
+            qemu.say("\n")
+
+        def restart_swtpm():
+            run.start_swtpm()
+            qemu.say("\n")
+
+        steps = iter((kill_swtpm, restart_swtpm))
+        failed_before = run.tap.failed
+        try:
+            endings = follow_guest(run, qemu, lambda: next(steps)())
+            report_end(run, qemu, endings, ["3", "0"])
+        except Failure as failure:
+            run.tap.result(False, str(failure))
+        if run.tap.failed > failed_before:
+            run.show_failure(qemu)
+    report_swtpm_end(run)
+
+
+def run_show(run):
+    """For people: what the guest prints, as it comes. No TAP."""
+    run.start_swtpm()
+    good = False
+    with run.qemu("show") as qemu:
+        try:
+            for line in qemu.lines():
+                print(line, flush=True)
+                good = line == "GUEST-END 0" or good
+        except Failure as failure:
+            print(failure)
+        good = qemu.wait(PROCESS_DEADLINE_S) == 0 and good
+    for line in run.stderr():
+        print(line)
+    return 0 if good else 1
+
+
+MODES = {"check": run_once, "bench": run_once, "persist": run_persist, "dead": run_dead,
+         "show": run_show}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("--plugin", required=True, help="libtpmdev-qemu.so")
+    parser.add_argument("--guest-check", required=True, help="the static program for the guest")
+    parser.add_argument("--cache", required=True, help="where the guest's kernel is kept")
+    parser.add_argument("--device", default="tpm-tis")
+    parser.add_argument("--tpmdev", choices=("libtpms", "emulator"), default="libtpms")
+    parser.add_argument("--tpm", choices=("1.2", "2.0"), default="2.0", help="the TPM's version")
+    parser.add_argument("--machine", default="q35", help="q35 or pc")
+    parser.add_argument("--smp", type=int, default=1, help="virtual CPUs")
+    parser.add_argument("--state", help="an existing directory for the TPM's state; kept")
+    parser.add_argument("--window", type=int, help="the completion window in microseconds")
+    parser.add_argument("--count", type=int, default=1000, help="commands of each kind for bench")
+    parser.add_argument("--own-device", action="store_true",
+                        help="QEMU's own tpm-tis and tpmdev emulator instead of ours")
+    parser.add_argument("--qemu", default="qemu-system-x86_64")
+    parser.add_argument("--busybox", default="/bin/busybox")
+    args = parser.parse_args()
+    if args.own_device and args.tpmdev != "emulator":
+        parser.error("--own-device needs --tpmdev emulator")
+    if args.mode == "dead" and args.tpmdev != "emulator":
+        parser.error("dead needs --tpmdev emulator: there is no other process to kill")
+    return args
+
+
+def main():
+    args = parse_arguments()
+    tap = Tap()
+    # The default directory may have too long a name for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="tpmdev-guest-", dir="/tmp") as directory:
+        run = Run(args, directory, tap)
+        try:
+            status = MODES[args.mode](run)
+        except (Failure, guest_kernel.KernelError) as failure:
+            print(f"Bail out! {failure}")
+            return 1
+        finally:
+            run.close()
+    return tap.finish() if status is None else status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
