@@ -66,22 +66,37 @@ static void set_active(TIS *tis, uint8_t next)
     }
 }
 
+/* The locality that waited for the abort, or the highest if that one has lost interest. */
+static uint8_t waiting_locality(const TIS *tis)
+{
+    if (tis->locality[tis->next].access & (TIS_ACCESS_REQUEST_USE | TIS_ACCESS_SEIZE)) {
+        return tis->next;
+    }
+    return highest_with(tis, TIS_ACCESS_REQUEST_USE);
+}
+
 void tis_abort_finish(TIS *tis)
 {
-    uint8_t next = tis->next;
-
     tis->offset = 0;
-    if (tis->aborting == next) {
-        tis_enter(tis, next, TIS_READY, TIS_STS_COMMAND_READY);
-        tis_interrupt(tis, next, TIS_INT_COMMAND_READY);
+    if (tis->aborting == tis->next) {
+        /* It keeps the device, unless it has given it up meanwhile. */
+        tis_enter(tis, tis->next, TIS_READY, TIS_STS_COMMAND_READY);
+        tis_interrupt(tis, tis->next, TIS_INT_COMMAND_READY);
+    } else {
+        set_active(tis, waiting_locality(tis));
     }
-    set_active(tis, next);
     tis->aborting = TIS_NO_LOCALITY;
     tis->next = TIS_NO_LOCALITY;
 }
 
 void tis_abort(TIS *tis, uint8_t next)
 {
+    bool seizes = tis->locality[next].access & TIS_ACCESS_SEIZE;
+
+    /* Nothing but a higher seizure replaces one that waits for the command's end. */
+    if (highest_with(tis, TIS_ACCESS_SEIZE) != TIS_NO_LOCALITY && !seizes) {
+        return;
+    }
     tis->aborting = tis->active;
     tis->next = next;
     if (tis_is_executing(tis)) {

@@ -475,12 +475,14 @@ static void tis_done(void *model, const uint8_t *response, size_t size, bool sel
             tis->locality[i].sts |= TIS_STS_SELFTEST_DONE;
         }
     }
+    if (tis->next != TIS_NO_LOCALITY) {
+        tis_enter(tis, locality, TIS_IDLE, 0);
+        tis_abort_finish(tis);
+        return;
+    }
     memcpy(tis->buffer, response, size);
     tis->offset = 0;
     tis_enter(tis, locality, TIS_COMPLETION, TIS_STS_VALID | TIS_STS_DATA_AVAIL);
-    if (tis->next != TIS_NO_LOCALITY) {
-        tis_abort_finish(tis);
-    }
     tis_interrupt(tis, locality, TIS_INT_DATA_AVAIL | TIS_INT_STS_VALID);
 }
 
