@@ -27,6 +27,7 @@
 #define TPM2_GET_RANDOM        0x17Bu
 #define TPM2_HASH              0x17Du
 #define TPM2_PCR_READ          0x17Eu
+#define TPM2_READ_CLOCK        0x181u
 #define TPM2_PCR_EXTEND        0x182u
 
 /* TPM 1.2 Part 2: tags, ordinals. */
