@@ -11,9 +11,10 @@
  * Who brings the response to the device: poll() or linger_end() when the device lingers, and the
  * worker otherwise. Both try; the step from DONE to IDLE succeeds once.
  *
- * A worker that sleeps takes tens of microseconds to wake, many times what a short command takes
- * to run. So after a command it looks out for the next one for a moment before it sleeps, but only
- * while commands come that fast. A guest that leaves its TPM alone costs nothing.
+ * A worker that sleeps takes ten microseconds and more to wake, many times what a short command
+ * takes to run. So after a command it looks out for the next one for a moment before it sleeps,
+ * but only while commands come that fast and there are processors to spare. A guest that leaves its
+ * TPM alone costs nothing.
  *
  * When a TPM's state cannot be stored, the command under way ends with the failure response, the
  * host hears why, and the backend has failed until the next start(), which begins with the state
@@ -33,6 +34,9 @@
 
 /* Commands that follow one another within this time are worth looking out for, and so long. */
 #define LOOKOUT_US 100
+
+/* For so many commands it sleeps at once when it found the processors crowded. */
+#define CROWDED_COMMANDS 1000
 
 /* How often a cancel is said again to a command that has not ended. */
 #define CANCEL_INTERVAL_MS 1
@@ -90,6 +94,7 @@ typedef struct LibtpmsTPM {
     /* The worker's own. */
     gint64 idle_since; /* monotonic microseconds */
     bool busy;         /* the last work came soon after the one before */
+    unsigned crowded;  /* commands for which it is not to look out */
 } LibtpmsTPM;
 
 /* ---- from phase to phase ---- */
@@ -177,18 +182,28 @@ static void run_command(LibtpmsTPM *tpm)
     }
 }
 
-/* Look out for work for a moment. sched_yield() leaves the processor to whoever has use for it. */
+/*
+ * Look out for work for a moment; true when some came. sched_yield() leaves the processor to who
+ * has use for it, and it comes back late when somebody had: up to milliseconds. One who sleeps is
+ * woken before them, so then it is better to sleep, for the next while.
+ */
 static bool look_out(LibtpmsTPM *tpm)
 {
-    gint64 until = tpm->idle_since + LOOKOUT_US;
+    gint64 before = tpm->idle_since;
 
-    while (!g_atomic_int_get(&tpm->work)) {
-        if (g_get_monotonic_time() >= until) {
-            return false;
+    for (;;) {
+        bool found = g_atomic_int_get(&tpm->work) != 0;
+        gint64 now = g_get_monotonic_time();
+
+        if (now - before > LOOKOUT_US) {
+            tpm->crowded = CROWDED_COMMANDS;
         }
+        if (found || now - tpm->idle_since >= LOOKOUT_US) {
+            return found;
+        }
+        before = now;
         sched_yield();
     }
-    return true;
 }
 
 static void sleep_until_work(LibtpmsTPM *tpm)
@@ -206,7 +221,10 @@ static unsigned wait_for_work(LibtpmsTPM *tpm)
 {
     if (!g_atomic_int_get(&tpm->work)) {
         tpm->idle_since = g_get_monotonic_time();
-        if (!tpm->busy || !look_out(tpm)) {
+        if (tpm->crowded > 0) {
+            tpm->crowded--;
+            sleep_until_work(tpm);
+        } else if (!tpm->busy || !look_out(tpm)) {
             sleep_until_work(tpm);
         }
         tpm->busy = g_get_monotonic_time() - tpm->idle_since <= LOOKOUT_US;

@@ -72,6 +72,24 @@ int fixture_tear_down(void **state)
     return 0;
 }
 
+void block_storage(Fixture *fixture)
+{
+    g_autofree char *path = file_path(fixture, "permall");
+    g_autofree char *aside = file_path(fixture, "aside");
+
+    assert_int_equal(g_rename(path, aside), 0);
+    assert_int_equal(g_mkdir(path, 0700), 0);
+}
+
+void unblock_storage(Fixture *fixture)
+{
+    g_autofree char *path = file_path(fixture, "permall");
+    g_autofree char *aside = file_path(fixture, "aside");
+
+    assert_int_equal(g_rmdir(path), 0);
+    assert_int_equal(g_rename(aside, path), 0);
+}
+
 /* The message, with DIR for the directory's path. */
 void assert_message(Fixture *fixture, const char *message, const char *expected)
 {

@@ -36,6 +36,13 @@ void bind_client(Fixture *fixture);
 void unbind_client(Fixture *fixture);
 void drop_backend(Fixture *fixture);
 
+/*
+ * Keep permanent state from being stored, and no longer: by a directory where the file has to go,
+ * to which nothing can be renamed, not even by root.
+ */
+void block_storage(Fixture *fixture);
+void unblock_storage(Fixture *fixture);
+
 /* Is this the message, where DIR stands for the directory's path? */
 void assert_message(Fixture *fixture, const char *message, const char *expected);
 /* Is this the fixture's error? It is cleared. */

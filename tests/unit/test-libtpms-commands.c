@@ -18,8 +18,11 @@
 static GMutex hook_lock;
 static GCond hook_changed;
 static bool process_held;      /* TPMLIB_Process() waits at its beginning */
+static bool process_held_late; /* and at its end */
 static unsigned process_begun; /* calls that came that far; hold_process() begins anew */
+static unsigned process_ended; /* and that ended; hold_process_late() begins anew */
 static unsigned cancels_said;
+static char *damage_at_init; /* a file TPMLIB_MainInit() finds empty, or NULL */
 
 TPM_RESULT __real_TPMLIB_Process(unsigned char **response, uint32_t *size, uint32_t *capacity,
                                  unsigned char *command, uint32_t command_size);
@@ -27,6 +30,8 @@ TPM_RESULT __wrap_TPMLIB_Process(unsigned char **response, uint32_t *size, uint3
                                  unsigned char *command, uint32_t command_size);
 TPM_RESULT __real_TPMLIB_CancelCommand(void);
 TPM_RESULT __wrap_TPMLIB_CancelCommand(void);
+TPM_RESULT __real_TPMLIB_MainInit(void);
+TPM_RESULT __wrap_TPMLIB_MainInit(void);
 
 /* Wait, with hook_lock held, for what another thread does. */
 static void hook_wait(void)
@@ -48,7 +53,16 @@ TPM_RESULT __wrap_TPMLIB_Process(unsigned char **response, uint32_t *size, uint3
         hook_wait();
     }
     g_mutex_unlock(&hook_lock);
-    return __real_TPMLIB_Process(response, size, capacity, command, command_size);
+    TPM_RESULT result = __real_TPMLIB_Process(response, size, capacity, command, command_size);
+
+    g_mutex_lock(&hook_lock);
+    process_ended++;
+    g_cond_broadcast(&hook_changed);
+    while (process_held_late) {
+        hook_wait();
+    }
+    g_mutex_unlock(&hook_lock);
+    return result;
 }
 
 TPM_RESULT __wrap_TPMLIB_CancelCommand(void)
@@ -57,6 +71,16 @@ TPM_RESULT __wrap_TPMLIB_CancelCommand(void)
     cancels_said++;
     g_mutex_unlock(&hook_lock);
     return __real_TPMLIB_CancelCommand();
+}
+
+TPM_RESULT __wrap_TPMLIB_MainInit(void)
+{
+    g_mutex_lock(&hook_lock);
+    if (damage_at_init) {
+        g_file_set_contents(damage_at_init, "", 0, NULL);
+    }
+    g_mutex_unlock(&hook_lock);
+    return __real_TPMLIB_MainInit();
 }
 
 static unsigned count_cancels(void)
@@ -76,10 +100,19 @@ static void hold_process(bool held)
     g_mutex_unlock(&hook_lock);
 }
 
-static void wait_for_process(void)
+static void hold_process_late(bool held)
 {
     g_mutex_lock(&hook_lock);
-    while (process_begun == 0) {
+    process_held_late = held;
+    process_ended = 0;
+    g_cond_broadcast(&hook_changed);
+    g_mutex_unlock(&hook_lock);
+}
+
+static void wait_for_first(const unsigned *number)
+{
+    g_mutex_lock(&hook_lock);
+    while (*number == 0) {
         hook_wait();
     }
     g_mutex_unlock(&hook_lock);
@@ -95,6 +128,8 @@ static int commands_set_up(void **state)
 static int commands_tear_down(void **state)
 {
     hold_process(false);
+    hold_process_late(false);
+    g_clear_pointer(&damage_at_init, g_free);
     return fixture_tear_down(state);
 }
 
@@ -149,7 +184,7 @@ static void test_a_cancel_ends_the_making_of_a_key(void **state)
 
         hold_process(false);
         submit_key(fixture);
-        wait_for_process();
+        wait_for_first(&process_begun);
         tpm_backend_cancel(fixture->backend);
         cancelled = key_was_cancelled(fixture, wanted);
     }
@@ -169,7 +204,7 @@ static void test_a_cancel_before_libtpms_begins_is_not_lost(void **state)
 
         hold_process(true);
         submit_key(fixture);
-        wait_for_process();
+        wait_for_first(&process_begun);
         tpm_backend_cancel(fixture->backend);
         hold_process(false);
         cancelled = key_was_cancelled(fixture, wanted);
@@ -212,14 +247,16 @@ static void test_a_cancel_does_not_reach_the_next_command(void **state)
     for (unsigned i = 0; i < 5; i++) {
         unsigned wanted = count_completed(fixture) + 1;
 
+        hold_process(false);
         submit_key(fixture);
+        wait_for_first(&process_begun);
         tpm_backend_cancel(fixture->backend);
         wait_completed(fixture, wanted);
         unsigned said = count_cancels();
 
         hold_process(true);
         backend_client_submit(fixture->client, 0, get_random, sizeof(get_random));
-        wait_for_process();
+        wait_for_first(&process_begun);
         wait_for_later_timeout(fixture);
         assert_int_equal(count_cancels(), said);
         hold_process(false);
@@ -356,10 +393,16 @@ static void test_a_reset_in_the_middle_of_a_command(void **state)
     for (unsigned i = 0; i < 5; i++) {
         unsigned wanted = count_completed(fixture) + 1;
 
+        hold_process(false);
         submit_key(fixture);
+        wait_for_first(&process_begun);
         tpm_backend_cancel(fixture->backend);
         wait_completed(fixture, wanted);
         start_tpm(fixture);
+        unsigned said = count_cancels();
+
+        wait_for_later_timeout(fixture);
+        assert_int_equal(count_cancels(), said);
         assert_int_equal(COMMAND(fixture, startup_clear), 0);
     }
 }
@@ -370,7 +413,9 @@ static void test_another_device_does_not_see_the_command_of_the_last(void **stat
 
     make_running(fixture);
     for (unsigned i = 0; i < 5; i++) {
+        hold_process(false);
         submit_key(fixture);
+        wait_for_first(&process_begun);
         unbind_client(fixture);
         bind_client(fixture);
         start_tpm(fixture);
@@ -380,13 +425,65 @@ static void test_another_device_does_not_see_the_command_of_the_last(void **stat
     }
 }
 
+static void wait_started(BackendClient *client)
+{
+    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&client->lock);
+    while (client->started == 0) {
+        assert_true(g_cond_wait_until(&client->changed, &client->lock, deadline));
+    }
+    g_mutex_unlock(&client->lock);
+}
+
+static void test_another_device_does_not_see_the_failure_of_the_last(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_running(fixture);
+    block_storage(fixture);
+    hold_process_late(true);
+    backend_client_submit(fixture->client, 0, nv_define, sizeof(nv_define));
+    wait_for_first(&process_ended);
+    unblock_storage(fixture);
+    unbind_client(fixture);
+    bind_client(fixture);
+    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_MAX);
+    hold_process_late(false);
+    wait_started(fixture->client);
+    assert_null(fixture->client->start_error);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+}
+
+/* What is found damaged only as the TPM loads it is no wish for a new TPM either. */
+static void test_state_damaged_after_it_was_checked_is_no_new_tpm(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *path = file_path(fixture, "permall");
+    g_autofree char *content = NULL;
+    gsize size;
+
+    make_running(fixture);
+    damage_at_init = g_strdup(path);
+    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_MAX));
+    assert_message(fixture, fixture->client->start_error,
+                   "TPM state file 'DIR/permall' is damaged: it is empty; restore the directory "
+                   "from a backup, or give an empty one for a new TPM");
+    assert_true(g_file_get_contents(path, &content, &size, NULL));
+    assert_int_equal(size, 0);
+}
+
 static void test_a_tpm_can_be_destroyed_in_the_middle_of_a_command(void **state)
 {
     Fixture *fixture = *state;
 
     for (unsigned i = 0; i < 5; i++) {
         make_running(fixture);
+        hold_process(false);
         submit_key(fixture);
+        if (i % 2) {
+            wait_for_first(&process_begun);
+        }
         drop_backend(fixture);
     }
     make_backend(fixture, TPM_VERSION_2_0);
@@ -432,7 +529,7 @@ static void test_a_command_that_lingers_too_long_completes_on_its_own(void **sta
 
     hold_process(true);
     submit_lingering(fixture);
-    wait_for_process();
+    wait_for_first(&process_begun);
     tpm_backend_poll(fixture->backend);
     assert_int_equal(count_completed(fixture), wanted - 1);
     tpm_backend_linger_end(fixture->backend);
@@ -472,6 +569,8 @@ int main(void)
         COMMANDS_TEST(test_a_cancelled_tpm_1_2_command_that_waits_fails),
         COMMANDS_TEST(test_a_reset_in_the_middle_of_a_command),
         COMMANDS_TEST(test_another_device_does_not_see_the_command_of_the_last),
+        COMMANDS_TEST(test_another_device_does_not_see_the_failure_of_the_last),
+        COMMANDS_TEST(test_state_damaged_after_it_was_checked_is_no_new_tpm),
         COMMANDS_TEST(test_a_tpm_can_be_destroyed_in_the_middle_of_a_command),
         COMMANDS_TEST(test_a_lingering_command_completes_in_poll),
         COMMANDS_TEST(test_a_command_that_lingers_too_long_completes_on_its_own),

@@ -384,25 +384,6 @@ static void test_a_bad_config_is_refused(void **state)
 
 /* ---- storage that fails ---- */
 
-/* A directory where the file has to go: nothing can be renamed to it, not even by root. */
-static void block_storage(Fixture *fixture)
-{
-    g_autofree char *path = file_path(fixture, "permall");
-    g_autofree char *aside = file_path(fixture, "aside");
-
-    assert_int_equal(g_rename(path, aside), 0);
-    assert_int_equal(g_mkdir(path, 0700), 0);
-}
-
-static void unblock_storage(Fixture *fixture)
-{
-    g_autofree char *path = file_path(fixture, "permall");
-    g_autofree char *aside = file_path(fixture, "aside");
-
-    assert_int_equal(g_rmdir(path), 0);
-    assert_int_equal(g_rename(aside, path), 0);
-}
-
 static void test_state_that_cannot_be_stored_fails_the_tpm_until_it_is_reset(void **state)
 {
     Fixture *fixture = *state;
