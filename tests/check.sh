@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Builds and runs every suite: on a fresh Debian 12 this one command does all there is to do.
+# Ends with one line: N passed, N failed, N skipped.
+#
+# usage: tests/check.sh [--fast] [--build DIRECTORY]
+set -euo pipefail
+
+source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build_root=${BUILD:-$source_root/build}
+fast=false
+
+usage()
+{
+    cat <<END
+usage: tests/check.sh [--fast] [--build DIRECTORY]
+
+Installs what is missing, builds with -Wall -Wextra -Werror, runs every suite, and runs them again
+under AddressSanitizer with UndefinedBehaviorSanitizer and under ThreadSanitizer.
+
+  --fast             the plain build only, without the guests and the sanitizers
+  --build DIRECTORY  build there instead of in build/
+  --help             this text
+END
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --fast) fast=true ;;
+    --build)
+        [ $# -ge 2 ] || { echo "check.sh: --build needs a directory" >&2; exit 2; }
+        build_root=$2
+        shift
+        ;;
+    --help) usage; exit 0 ;;
+    *)
+        echo "check.sh: unknown option '$1'; --help lists what it takes" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+# shellcheck source=tests/install.sh
+. "$source_root/tests/install.sh"
+
+say()
+{
+    printf '\n== %s (%d s)\n' "$*" "$SECONDS"
+}
+
+# Configure and build one variant: build NAME [MESON OPTION...]
+build()
+{
+    local directory=$build_root/$1
+    shift
+    [ -f "$directory/build.ninja" ] || rm -rf "$directory"
+    meson setup ${RECONFIGURE:-} --werror "$@" "$directory" "$source_root" > "$directory.log" 2>&1 ||
+        { cat "$directory.log"; return 1; }
+    ninja -C "$directory" --quiet
+}
+
+logs=()
+
+# Run the suites of a variant; what failed is counted at the end: run NAME SUITE...
+run()
+{
+    local name=$1 suites=()
+    shift
+    for suite in "$@"; do
+        suites+=(--suite "$suite")
+    done
+    meson test -C "$build_root/$name" --no-rebuild --logbase "$name" "${suites[@]}" || true
+    logs+=("$name=$build_root/$name/meson-logs/$name.json")
+}
+
+say "installing what is missing"
+install_packages "$check_packages"
+
+mkdir -p "$build_root"
+status=0
+
+say "style"
+mapfile -t sources < <(cd "$source_root" && git ls-files '*.c' '*.h')
+(cd "$source_root" && clang-format --dry-run --Werror "${sources[@]}") || status=1
+
+say "plain build"
+build plain
+run plain unit api docs fuzz qtest bench
+
+if ! $fast; then
+    say "guests"
+    run guests guest
+
+    say "AddressSanitizer and UndefinedBehaviorSanitizer"
+    build asan -Db_sanitize=address,undefined -Db_lundef=false
+    run asan unit fuzz qtest bench
+
+    say "ThreadSanitizer"
+    build tsan -Db_sanitize=thread -Db_lundef=false
+    run tsan unit fuzz qtest bench
+fi
+
+say "results"
+[ $status -eq 0 ] || echo "FAILED: style: the sources are not as clang-format would have them"
+python3 "$source_root/tests/tally.py" ${CI:+--no-skips} "${logs[@]}" || status=1
+exit $status
