@@ -190,6 +190,7 @@ static void fake_submit(void *self, const TPMCommand *command, bool linger)
     fake->locality = command->locality;
     fake->command_size = MIN(command->size, sizeof(fake->command));
     memcpy(fake->command, command->data, fake->command_size);
+    fake->data = command->data;
     FakeWhen when = fake->submit_when;
     g_mutex_unlock(&fake->lock);
     answer_as_told(fake, when, JOB_COMMAND);

@@ -60,6 +60,7 @@ typedef struct FakeBackend {
     uint8_t established_locality;
     size_t command_size;
     uint8_t command[TPM_BUFFER_SIZE_MAX];
+    const uint8_t *data; /* the device's own bytes of it, which must stay until the answer */
 
     /* How things stand. */
     bool starting;
