@@ -110,8 +110,6 @@ static bool parse_number(const char *name, const char *text, uint64_t *number)
 /* One NAME=VALUE; what the plugin does not know is the backend's, which knows its own. */
 static bool parse_option(Options *options, const char *name, const char *value)
 {
-    uint64_t number;
-
     if (strcmp(name, "device") == 0) {
         options->device = value;
     } else if (strcmp(name, "tpmdev") == 0) {
@@ -124,10 +122,7 @@ static bool parse_option(Options *options, const char *name, const char *value)
         return parse_number(name, value, &options->log_address);
     } else if (strcmp(name, "irq") == 0) {
         append_option(options->for_device, name, value);
-        if (!parse_number(name, value, &number)) {
-            return false;
-        }
-        options->irq = (unsigned)MIN(number, UINT16_MAX); /* the device checks */
+        options->irq = (unsigned)g_ascii_strtoull(value, NULL, 0); /* the device checks it */
     } else if (strcmp(name, "window") == 0) {
         append_option(options->for_device, name, value);
     } else {

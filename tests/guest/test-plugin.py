@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wrong plugin arguments and machines, each with its own message, in a QEMU that never gets to run
+a guest. As TAP."""
+import argparse
+import subprocess
+import sys
+import tempfile
+
+DEADLINE_S = 60
+
+# (name, plugin arguments, more of QEMU's arguments, what it must say); {dir} is an empty directory.
+CASES = (
+    ("a TPM must be named", "device=tpm-tis", [],
+     "there is no tpmdev; give tpmdev=libtpms,dir=DIRECTORY or tpmdev=emulator,path=SOCKET"),
+    ("an unknown TPM is refused", "tpmdev=wrong", [], "wrong"),
+    ("an unknown device is refused", "tpmdev=null,device=tpm-wrong", [], "tpm-wrong"),
+    ("an unknown option is refused", "tpmdev=null,wrong=1", [], "wrong"),
+    ("a TPM of libtpms needs a directory", "tpmdev=libtpms", [], "'dir'"),
+    ("the directory must exist", "tpmdev=libtpms,dir={dir}/none", [], "{dir}/none"),
+    ("an emulator needs a socket", "tpmdev=emulator", [], "path="),
+    ("the socket must exist", "tpmdev=emulator,path={dir}/none", [], "{dir}/none"),
+    ("an interrupt must be one there is", "tpmdev=null,irq=16", [],
+     "IRQ 16 is outside valid range of 0 to 15"),
+    ("an interrupt must be a number", "tpmdev=null,irq=x", [],
+     "parameter 'irq' is 'x'"),
+    ("the window must be a number", "tpmdev=null,window=x", [], "window"),
+    ("the version must be one there is", "tpmdev=null,version=3.0", [], "version"),
+    ("an address must be a number", "tpmdev=null,base=here", [],
+     "base=here is no number; give an address such as 0xfed40000"),
+    ("the address must be page-aligned", "tpmdev=null,base=0xfed40100", [],
+     "base 0xfed40100 is not page-aligned"),
+    ("the address must be below 4 GiB", "tpmdev=null,base=0x100000000", [], "beyond 4 GiB"),
+    ("the log must have an address", "tpmdev=null,log=0xffffffffffffff00", [], "log_address"),
+    ("a machine needs an ISA bus", "tpmdev=null", ["-machine", "none"],
+     "this machine has no ISA bus; use -machine q35 or -machine pc"),
+)
+
+
+def run(qemu, plugin, options, more):
+    """Start QEMU, which must end by itself; returns its status and what it said."""
+    machine = [] if "-machine" in more else ["-machine", "q35"]
+    command = [qemu, "-display", "none", "-nodefaults", "-S", *machine, *more, "-plugin",
+               f"{plugin},{options}"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as child:
+        try:
+            _, said = child.communicate(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return None, child.communicate()[1]
+        return child.returncode, said
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plugin", required=True)
+    parser.add_argument("--qemu", default="qemu-system-x86_64")
+    args = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="tpmdev-plugin-", dir="/tmp") as directory:
+        for number, (name, options, more, expected) in enumerate(CASES, 1):
+            status, said = run(args.qemu, args.plugin, options.format(dir=directory), more)
+            expected = expected.format(dir=directory)
+            prefixed = any(line.startswith("libtpmdev-qemu: ") and expected in line
+                           for line in said.splitlines())
+            good = status == 1 and prefixed
+            failed += not good
+            print(f"{'ok' if good else 'not ok'} {number} - {name}", flush=True)
+            if not good:
+                print(f"# status {status}, expected to say: {expected}")
+            for line in said.splitlines():
+                print(f"#   {line}")
+    print(f"1..{len(CASES)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
