@@ -102,7 +102,8 @@ void set_state_file(StateFixture *fixture, const char *name, const void *content
 {
     g_autofree char *path = state_file_path(fixture, name);
 
-    assert_true(g_file_set_contents(path, content, (gssize)size, NULL));
+    assert_true(g_file_set_contents_full(path, content, (gssize)size, G_FILE_SET_CONTENTS_NONE,
+                                         0600, NULL));
 }
 
 unsigned count_state_files(StateFixture *fixture, const char *prefix)
