@@ -63,16 +63,16 @@ build()
 
 logs=()
 
-# Run the suites of a variant; what failed is counted at the end: run NAME SUITE...
+# Run suites of a variant; what fails is counted at the end: run VARIANT LOG SUITE...
 run()
 {
-    local name=$1 suites=()
-    shift
+    local variant=$1 log=$2 suites=()
+    shift 2
     for suite in "$@"; do
         suites+=(--suite "$suite")
     done
-    meson test -C "$build_root/$name" --no-rebuild --logbase "$name" "${suites[@]}" || true
-    logs+=("$name=$build_root/$name/meson-logs/$name.json")
+    meson test -C "$build_root/$variant" --no-rebuild --logbase "$log" "${suites[@]}" || true
+    logs+=("$log=$build_root/$variant/meson-logs/$log.json")
 }
 
 say "installing what is missing"
@@ -87,19 +87,19 @@ mapfile -t sources < <(cd "$source_root" && git ls-files '*.c' '*.h')
 
 say "plain build"
 build plain
-run plain unit api docs fuzz qtest bench
+run plain plain unit api docs fuzz qtest bench
 
 if ! $fast; then
     say "guests"
-    run guests guest
+    run plain guests guest
 
     say "AddressSanitizer and UndefinedBehaviorSanitizer"
     build asan -Db_sanitize=address,undefined -Db_lundef=false
-    run asan unit fuzz qtest bench
+    run asan asan unit fuzz qtest bench
 
     say "ThreadSanitizer"
     build tsan -Db_sanitize=thread -Db_lundef=false
-    run tsan unit fuzz qtest bench
+    run tsan tsan unit fuzz qtest bench
 fi
 
 say "results"

@@ -168,7 +168,7 @@ static void decode_hex(const char *text, uint8_t *data, size_t size)
         int high = g_ascii_xdigit_value(text[0]);
         int low = g_ascii_xdigit_value(text[1]);
 
-        data[i] = high < 0 || low < 0 ? 0 : (uint8_t)(high << 4 | low);
+        data[i] = (uint8_t)(high < 0 || low < 0 ? 0 : high << 4 | low);
     }
 }
 
