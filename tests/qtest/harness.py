@@ -254,34 +254,36 @@ class Qmp:
         return self.events.pop(0)
 
 
+# How the two sockets stand on a command line; the other options go to EXTRA.
+LIBQTEST_7_2 = ('-qtest unix:@QTEST@ -qtest-log /dev/null -chardev socket,path=@QMP@,id=char0 '
+                '-mon chardev=char0,mode=control -display none EXTRA').split()
+
+
 class Machine:
     """A program with QEMU's command line whose qtest and QMP sockets we listen on, as libqtest
     does. Ends with SIGTERM, and its status must then be 0."""
 
-    def __init__(self, argv, negotiate=True, qmp_form='mon'):
+    def __init__(self, argv, negotiate=True, form=None):
         self.directory = tempfile.mkdtemp(prefix='tq')
         self.process = None
         self.stderr_path = os.path.join(self.directory, 'stderr')
+        paths = {'@QTEST@': os.path.join(self.directory, 'qtest'),
+                 '@QMP@': os.path.join(self.directory, 'qmp')}
         listeners = []
         try:
-            for name in ('qtest', 'qmp'):
+            for path in paths.values():
                 listener = socket.socket(socket.AF_UNIX)
-                listener.bind(os.path.join(self.directory, name))
+                listener.bind(path)
                 listener.listen(1)
                 listeners.append(listener)
-            qmp = os.path.join(self.directory, 'qmp')
-            forms = {
-                'mon': ['-chardev', f'socket,path={qmp},id=char0', '-mon',
-                        'chardev=char0,mode=control'],
-                'object': ['-chardev', f'socket,path={qmp},id=char0', '-object',
-                           'monitor-qmp,id=qmp0,chardev=char0'],
-                'qmp': ['-qmp', f'unix:{qmp}'],
-            }
+            options = []
+            for word in form or LIBQTEST_7_2:
+                for name, path in paths.items():
+                    word = word.replace(name, path)
+                options += argv[1:] if word == 'EXTRA' else [word]
             with open(self.stderr_path, 'wb') as stderr:
-                self.process = start_process(
-                    argv[:1] + ['-qtest', f'unix:{self.directory}/qtest', '-qtest-log',
-                                '/dev/null'] + forms[qmp_form] + argv[1:],
-                    stdin=subprocess.DEVNULL, stderr=stderr)
+                self.process = start_process(argv[:1] + options, stdin=subprocess.DEVNULL,
+                                             stderr=stderr)
             self.qtest = QTest(self._accept(listeners[0]))
             self.qmp = Qmp(self._accept(listeners[1]), negotiate)
         except BaseException:

@@ -63,7 +63,7 @@ static const char *lookup_chardev(void *opaque, const char *id)
     Program *program = opaque;
     const Chardev *chardev = chardev_find(program->chardevs, id, NULL);
 
-    return chardev && !chardev->server ? chardev->path : NULL;
+    return chardev ? chardev->path : NULL;
 }
 
 static bool add_chardev(Program *program, const char *text, GError **error)
@@ -82,8 +82,27 @@ static bool add_chardev(Program *program, const char *text, GError **error)
     return true;
 }
 
+/* A chardev that a TPM could not use is named here: the library knows only that it has no path. */
+static bool check_tpmdev_chardev(Program *program, const char *text, GError **error)
+{
+    g_autoptr(KeyVal) keyval = keyval_parse(text, "type", NULL);
+    const char *id = keyval ? keyval_get(keyval, "chardev") : NULL;
+    const Chardev *chardev = id ? chardev_find(program->chardevs, id, NULL) : NULL;
+
+    if (chardev && (chardev->server || !chardev->path)) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "tpm chardev '%s' is %s; it must be a socket that connects to swtpm", id,
+                    chardev->server ? "a server" : "no socket");
+        return false;
+    }
+    return true;
+}
+
 static bool add_tpmdev(Program *program, const char *text, GError **error)
 {
+    if (!check_tpmdev_chardev(program, text, error)) {
+        return false;
+    }
     return machine_add_tpmdev(program->machine, text, lookup_chardev, program, error);
 }
 

@@ -28,7 +28,7 @@ struct Qmp {
     void *opaque;
 };
 
-/* Builds the value of "return"; arguments is the command's object, or NULL. */
+/* Builds the value of "return". */
 typedef void (*CommandFunction)(Qmp *qmp, JsonBuilder *builder);
 
 typedef struct Command {
@@ -285,6 +285,26 @@ static void add_nothing(Qmp *qmp, JsonBuilder *builder)
     json_builder_end_object(builder);
 }
 
+static CommandFunction find_command(const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return commands[i].run;
+        }
+    }
+    return NULL;
+}
+
+/* The argument that was given though no command takes any, or NULL. */
+static const char *unexpected_argument(JsonObject *request)
+{
+    JsonNode *arguments = json_object_get_member(request, "arguments");
+    g_autoptr(GList) names =
+        arguments ? json_object_get_members(json_node_get_object(arguments)) : NULL;
+
+    return names ? names->data : NULL;
+}
+
 static void dispatch(Monitor *monitor, JsonObject *request, const char *name)
 {
     if (strcmp(name, capabilities_command) == 0 && !monitor->negotiated) {
@@ -302,16 +322,19 @@ static void dispatch(Monitor *monitor, JsonObject *request, const char *name)
                    "Expecting capabilities negotiation with 'qmp_capabilities'");
         return;
     }
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0) {
-            run_command(monitor, request, commands[i].run);
-            return;
-        }
+    CommandFunction run = find_command(name);
+    const char *unexpected = unexpected_argument(request);
+
+    if (!run) {
+        send_error(monitor, request, "CommandNotFound", "The command %s has not been found", name);
+    } else if (unexpected) {
+        send_error(monitor, request, "GenericError", "Parameter '%s' is unexpected", unexpected);
+    } else {
+        run_command(monitor, request, run);
     }
-    send_error(monitor, request, "CommandNotFound", "The command %s has not been found", name);
 }
 
-/* What is wrong with the shape of a request, or NULL. None of the commands takes arguments. */
+/* What is wrong with the shape of a request, or NULL. */
 static char *request_fault(JsonObject *request)
 {
     g_autoptr(GList) names = json_object_get_members(request);
@@ -335,21 +358,6 @@ static char *request_fault(JsonObject *request)
     return json_object_has_member(request, "execute")
                ? NULL
                : g_strdup("QMP input lacks member 'execute'");
-}
-
-/* Returns false when an argument was given, which has been answered. */
-static bool check_arguments(Monitor *monitor, JsonObject *request, const char *name)
-{
-    JsonNode *arguments = json_object_get_member(request, "arguments");
-    g_autoptr(GList) names =
-        arguments ? json_object_get_members(json_node_get_object(arguments)) : NULL;
-
-    if (names && strcmp(name, capabilities_command) != 0) {
-        send_error(monitor, request, "GenericError", "Parameter '%s' is unexpected",
-                   (const char *)names->data);
-        return false;
-    }
-    return true;
 }
 
 static void on_line(void *opaque, char *line)
@@ -378,11 +386,7 @@ static void on_line(void *opaque, char *line)
         send_error(monitor, request, "GenericError", "%s", fault);
         return;
     }
-    const char *name = json_object_get_string_member(request, "execute");
-
-    if (check_arguments(monitor, request, name)) {
-        dispatch(monitor, request, name);
-    }
+    dispatch(monitor, request, json_object_get_string_member(request, "execute"));
 }
 
 /* ---- life ---- */
