@@ -14,6 +14,7 @@
 
 G_BEGIN_DECLS
 
+/** The domain of every GError this library sets; its codes are TPMError. */
 #define TPMDEV_ERROR (tpmdev_error_quark())
 
 /**

@@ -9,11 +9,12 @@
 
 G_BEGIN_DECLS
 
+/** The version these headers belong to, number by number. */
 #define TPMDEV_VERSION_MAJOR 0
 #define TPMDEV_VERSION_MINOR 1
 #define TPMDEV_VERSION_MICRO 0
 
-/** The version these headers belong to, as "major.minor.micro". */
+/** The same, as "major.minor.micro". */
 #define TPMDEV_VERSION_STRING "0.1.0"
 
 /** True when these headers are of version @major.@minor.@micro or later. */
