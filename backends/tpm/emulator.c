@@ -273,8 +273,7 @@ static void emulator_cancel(void *self)
             emulator, emulator->version == TPM_VERSION_1_2 ? TPM12_FAIL : TPM2_RC_CANCELED);
         break;
     case DATA_SENT:
-        if (emulator->capabilities & SWTPM_CAP_CANCEL_TPM_CMD &&
-            emulator->request != SWTPM_CANCEL_TPM_CMD) {
+        if (emulator->capabilities & SWTPM_CAP_CANCEL_TPM_CMD) {
             emulator->want_cancel = true;
             tpm_emulator_advance(emulator);
         }

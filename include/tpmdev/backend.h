@@ -257,9 +257,10 @@ typedef struct TPMEmulatorConfig {
  * Connects, hands over the data channel, asks for capabilities and version. May block for a
  * bounded time.
  *
- * Returns a backend with one reference, or NULL: TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the
- * socket, TPM_ERROR_TIMED_OUT or TPM_ERROR_PROTOCOL for a peer that is no swtpm,
- * TPM_ERROR_UNSUPPORTED for one that lacks a needed capability.
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION for a config or a path
+ * that cannot be, TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the socket, TPM_ERROR_TIMED_OUT or
+ * TPM_ERROR_PROTOCOL for a peer that is no swtpm, TPM_ERROR_UNSUPPORTED for one that lacks a
+ * needed capability.
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error);

@@ -20,7 +20,7 @@ static void test_a_peer_that_dies_in_a_start_fails_it(void **state)
     (void)state;
     for (size_t n = first; n < G_N_ELEMENTS(whole) - 1; n += 2) {
         const char *script[G_N_ELEMENTS(whole) + 2] = { NULL };
-        EmulatorTest test;
+        static EmulatorTest test;
 
         memcpy(script, whole, (n + 1) * sizeof(script[0]));
         script[n + 1] = "c close";
@@ -39,7 +39,7 @@ static void test_a_tpm_that_does_not_start_may_do_so_later(void **state)
                                           STOP,          OK,    SET_SIZE,     SIZE_4096, INIT,
                                           "c! 00000101", START, AT_LOCALITY0, RESPONSE,  GOODBYE,
                                           NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -63,7 +63,7 @@ static void test_an_error_reply_may_be_short_or_whole(void **state)
         INIT,          OK,       GET_EST,  "c! 0000000a",
         AT_LOCALITY0,  RESPONSE, GOODBYE,  NULL
     };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -83,7 +83,7 @@ static void test_a_buffer_of_another_size_fails_the_start(void **state)
     static const char *const script[] = { SHAKE("3fff"), STOP,    OK,  GET_SIZE,
                                           SIZE_4096,     STOP,    OK,  "c? 00000011 00000f80",
                                           SIZE_4096,     GOODBYE, NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -98,7 +98,7 @@ static void test_a_buffer_too_small_for_any_tpm_fails_the_start(void **state)
     static const char *const script[] = {
         SHAKE("3fff"), STOP, OK, GET_SIZE, "c! 00000000 00001000 00000000 0000007f", "c eof", NULL
     };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -128,7 +128,7 @@ static void test_a_command_larger_than_the_tpms_buffer_is_answered_here(void **s
                                           "c eof",
                                           NULL };
     uint8_t large[1025] = { 0x80, 0x01, 0, 0, 0x04, 0x01, 0, 0, 0x01, 0x7B };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -136,6 +136,21 @@ static void test_a_command_larger_than_the_tpms_buffer_is_answered_here(void **s
                      TPM2_RC_COMMAND_SIZE);
     emulator_test_run(&test, 0, 2, TPM2_RC_FAILURE); /* and so is a larger response */
     assert_contains(test.client.response_error, "header says 1025 bytes; it may have 10 to 1024");
+    emulator_test_end(&test);
+}
+
+static void test_a_reply_that_is_too_long_fails_the_start(void **state)
+{
+    static const char *const script[] = { SHAKE("3fff"), STOP, "c! 00000000 00000000", "c eof",
+                                          NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_contains(test.client.start_error,
+                    "sent bytes on the control channel that nobody asked for");
     emulator_test_end(&test);
 }
 
@@ -159,7 +174,7 @@ static void test_a_response_that_is_none_fails_the_command(void **state)
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         const char *script[] = { READY, AT_LOCALITY0, bad[i][0], bad[i][1], NULL };
-        EmulatorTest test;
+        static EmulatorTest test;
 
         emulator_test_start(&test, script);
         emulator_test_run(&test, 0, 1, TPM2_RC_FAILURE);
@@ -175,7 +190,7 @@ static void test_a_tpm_1_2_fails_in_its_own_shape(void **state)
                                           FAILURE_1_2,   PROBE_1_2,    FAILURE_1_2,
                                           GET_CAPS,      CAPS("3fff"), START,
                                           SET_LOC("00"), "c close",    NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -197,7 +212,7 @@ static void test_bytes_nobody_asked_for_are_noticed_while_idle(void **state)
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
         const char *script[] = { READY, "wait", lines[i][0], "wait", NULL };
-        EmulatorTest test;
+        static EmulatorTest test;
 
         emulator_test_start(&test, script);
         fake_swtpm_go(test.fake);
@@ -213,7 +228,7 @@ static void test_a_second_response_is_not_the_next_commands(void **state)
 {
     static const char *const script[] = { READY,    AT_LOCALITY0, RESPONSE, "wait",
                                           RESPONSE, "wait",       "c eof",  NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -245,14 +260,10 @@ static void expect_started(EmulatorTest *test)
     g_mutex_unlock(&test->client.lock);
 }
 
-static void test_a_start_lets_an_abandoned_command_end_first(void **state)
+static void start_after_a_command(const char *const *script)
 {
-    static const char *const script[] = { READY,     AT_LOCALITY0, "wait", CANCEL, "wait",
-                                          "c quiet", RESPONSE,     OK,     START,  AT_LOCALITY0,
-                                          RESPONSE,  GOODBYE,      NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
-    (void)state;
     emulator_test_start(&test, script);
     emulator_test_send(&test, 0);
     assert_true(fake_swtpm_reached(test.fake, 1));
@@ -267,11 +278,31 @@ static void test_a_start_lets_an_abandoned_command_end_first(void **state)
     emulator_test_end(&test);
 }
 
+static void test_a_start_lets_an_abandoned_command_end_first(void **state)
+{
+    static const char *const script[] = { SHAKE("3fdf"), START,     AT_LOCALITY0, "wait",
+                                          "wait",        "c quiet", RESPONSE,     START,
+                                          AT_LOCALITY0,  RESPONSE,  GOODBYE,      NULL };
+
+    (void)state;
+    start_after_a_command(script);
+}
+
+static void test_a_start_lets_a_cancelled_command_end_first(void **state)
+{
+    static const char *const script[] = { READY,     AT_LOCALITY0, "wait", CANCEL, "wait",
+                                          "c quiet", RESPONSE,     OK,     START,  AT_LOCALITY0,
+                                          RESPONSE,  GOODBYE,      NULL };
+
+    (void)state;
+    start_after_a_command(script);
+}
+
 static void test_a_start_replaces_one_that_was_left_half_way(void **state)
 {
     static const char *const script[] = { SHAKE("3fff"), STOP,         "wait",   "c quiet", OK,
                                           START,         AT_LOCALITY0, RESPONSE, GOODBYE,   NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -291,7 +322,7 @@ static void test_a_start_connects_again(void **state)
 {
     static const char *const script[] = { READY,        "c close", "accept", READY,
                                           AT_LOCALITY0, RESPONSE,  GOODBYE,  NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -307,7 +338,7 @@ static void test_a_start_connects_anew_after_half_a_handshake(void **state)
     static const char *const script[] = { READY,        "c close", "accept", SET_DATAFD,
                                           "wait",       "c eof",   "accept", READY,
                                           AT_LOCALITY0, RESPONSE,  GOODBYE,  NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -328,7 +359,7 @@ static void test_another_version_after_a_reconnection_is_refused(void **state)
     static const char *const script[] = { READY,       "c close", "accept",    SET_DATAFD,
                                           OK,          PROBE_2_0, FAILURE_1_2, PROBE_1_2,
                                           FAILURE_1_2, "c eof",   NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -347,11 +378,13 @@ int main(void)
         cmocka_unit_test(test_a_buffer_of_another_size_fails_the_start),
         cmocka_unit_test(test_a_buffer_too_small_for_any_tpm_fails_the_start),
         cmocka_unit_test(test_a_command_larger_than_the_tpms_buffer_is_answered_here),
+        cmocka_unit_test(test_a_reply_that_is_too_long_fails_the_start),
         cmocka_unit_test(test_a_response_that_is_none_fails_the_command),
         cmocka_unit_test(test_a_tpm_1_2_fails_in_its_own_shape),
         cmocka_unit_test(test_bytes_nobody_asked_for_are_noticed_while_idle),
         cmocka_unit_test(test_a_second_response_is_not_the_next_commands),
         cmocka_unit_test(test_a_start_lets_an_abandoned_command_end_first),
+        cmocka_unit_test(test_a_start_lets_a_cancelled_command_end_first),
         cmocka_unit_test(test_a_start_replaces_one_that_was_left_half_way),
         cmocka_unit_test(test_a_start_connects_again),
         cmocka_unit_test(test_a_start_connects_anew_after_half_a_handshake),

@@ -14,7 +14,7 @@ static void test_a_life_in_messages(void **state)
 {
     static const char *const script[] = { READY, AT_LOCALITY0, RESPONSE, COMMAND, RESPONSE,
                                           START, AT_LOCALITY0, RESPONSE, GOODBYE, NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -33,7 +33,7 @@ static void test_a_tpm_1_2_is_found_by_its_tag(void **state)
     static const char *const script[] = { SET_DATAFD, OK,          PROBE_2_0, FAILURE_1_2,
                                           PROBE_1_2,  FAILURE_1_2, GET_CAPS,  CAPS("340f"),
                                           GOODBYE,    NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -48,7 +48,7 @@ static void test_locality_is_set_when_it_changes(void **state)
                                           RESPONSE, SET_LOC("00"), OK,       COMMAND,
                                           RESPONSE, GOODBYE,       NULL };
     static const uint8_t localities[] = { 0, 3, 3, 0 };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -62,7 +62,7 @@ static void test_a_refused_locality_fails_the_command_alone(void **state)
 {
     static const char *const script[] = { READY,    SET_LOC("04"), "c! 0000003d", AT_LOCALITY0,
                                           RESPONSE, GOODBYE,       NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -88,7 +88,7 @@ static void test_established_is_reported(void **state)
                                           "c! 00000000 01 000000",
                                           GOODBYE,
                                           NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -117,7 +117,7 @@ static void test_established_is_reset_then_asked_for(void **state)
                                           CLEAR,
                                           GOODBYE,
                                           NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -142,7 +142,7 @@ static void test_a_response_may_come_in_pieces(void **state)
                                           RESPONSE,
                                           GOODBYE,
                                           NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -162,7 +162,7 @@ static void test_a_response_may_fill_the_buffer(void **state)
 {
     static const char *const script[] = { READY, AT_LOCALITY0, "d! 8001 00001000 00000000 77*4086",
                                           GOODBYE, NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -178,7 +178,7 @@ static void test_lingering_sets_the_locality_and_completes_in_poll(void **state)
 {
     static const char *const script[] = { READY,   AT_LOCALITY0, RESPONSE, SET_LOC("02"), OK,
                                           COMMAND, RESPONSE,     GOODBYE,  NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -194,6 +194,34 @@ static void test_lingering_sets_the_locality_and_completes_in_poll(void **state)
     emulator_test_end(&test);
 }
 
+/* Nobody runs the context: all there is to do is done by submit() and poll(). */
+static void test_lingering_needs_no_other_thread(void **state)
+{
+    static const char *const script[] = { READY,   AT_LOCALITY0, RESPONSE, SET_LOC("02"), OK,
+                                          COMMAND, RESPONSE,     GOODBYE,  NULL };
+    GMainContext *context = g_main_context_new();
+    static EmulatorTest test;
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    backend_client_bind(&test.client, test.backend, context);
+    test.bound = true;
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    while (test.client.started == 0) {
+        g_main_context_iteration(context, TRUE);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        tpm_backend_load(test.backend, i ? 2 : 0, emulator_test_command,
+                         sizeof(emulator_test_command));
+        tpm_backend_submit(test.backend, true);
+        while (emulator_test_completed(&test) == i) {
+            tpm_backend_poll(test.backend);
+        }
+    }
+    emulator_test_end(&test);
+    g_main_context_unref(context);
+}
+
 /* The control channel is watched all the time, but the news of it waits for the poll. */
 static void test_a_failure_while_lingering_is_told_by_poll_or_by_its_end(void **state)
 {
@@ -201,7 +229,7 @@ static void test_a_failure_while_lingering_is_told_by_poll_or_by_its_end(void **
 
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
-        EmulatorTest test;
+        static EmulatorTest test;
 
         emulator_test_start(&test, script);
         tpm_backend_load(test.backend, 0, emulator_test_command, sizeof(emulator_test_command));
@@ -228,7 +256,7 @@ static void test_the_command_after_a_cancelled_one_waits_for_the_cancels_reply(v
     static const char *const script[] = { READY,    AT_LOCALITY0, "wait",    CANCEL, RESPONSE,
                                           "wait",   "c quiet",    "d quiet", OK,     COMMAND,
                                           RESPONSE, GOODBYE,      NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -250,7 +278,7 @@ static void test_cancel_needs_the_capability(void **state)
 {
     static const char *const script[] = { SHAKE("3fdf"), START,    AT_LOCALITY0, "wait",
                                           "c quiet",     RESPONSE, GOODBYE,      NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -267,7 +295,7 @@ static void test_a_command_not_sent_yet_is_cancelled_here(void **state)
     static const char *const script[] = { READY,    SET_LOC("00"), "wait", "d quiet",
                                           OK,       SET_LOC("03"), OK,     COMMAND,
                                           RESPONSE, GOODBYE,       NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -282,11 +310,34 @@ static void test_a_command_not_sent_yet_is_cancelled_here(void **state)
     emulator_test_end(&test);
 }
 
+/* The control channel is busy when the cancel comes, and free only after the response. */
+static void test_a_cancel_that_comes_too_late_is_not_sent(void **state)
+{
+    static const char *const script[] = { READY,    AT_LOCALITY0, "wait",   "c? 0000000b 03000000",
+                                          RESPONSE, "wait",       OK,       GET_EST,
+                                          CLEAR,    COMMAND,      RESPONSE, GOODBYE,
+                                          NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    emulator_test_start(&test, script);
+    emulator_test_send(&test, 0);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    tpm_backend_reset_established(test.backend, 3);
+    tpm_backend_cancel(test.backend);
+    fake_swtpm_go(test.fake);
+    emulator_test_expect(&test, 1, 0);
+    assert_true(fake_swtpm_reached(test.fake, 2));
+    fake_swtpm_go(test.fake);
+    emulator_test_run(&test, 0, 2, 0);
+    emulator_test_end(&test);
+}
+
 /* A lingering device may be cancelled from another thread: poll() brings the answer. */
 static void test_a_cancel_while_lingering_is_told_by_poll(void **state)
 {
     static const char *const script[] = { READY, SET_LOC("00"), "wait", OK, GOODBYE, NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -305,7 +356,7 @@ static void test_a_cancel_while_lingering_is_told_by_poll(void **state)
 static void test_destroying_does_not_wait_for_a_goodbye_for_ever(void **state)
 {
     static const char *const script[] = { READY, "c? 00000003", "d eof", "c eof", NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -317,7 +368,7 @@ static void test_destroying_abandons_a_command(void **state)
     static const char *const script[] = { SHAKE("3fdf"), START,    AT_LOCALITY0, "wait",
                                           "c? 00000003", RESPONSE, OK,           "d eof",
                                           "c eof",       NULL };
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
@@ -331,7 +382,7 @@ static void test_destroying_needs_no_context_that_runs(void **state)
 {
     static const char *const script[] = { SHAKE("3fff"), STOP, OK, GOODBYE, NULL };
     GMainContext *context = g_main_context_new();
-    EmulatorTest test;
+    static EmulatorTest test;
 
     (void)state;
     emulator_test_connect(&test, script);
@@ -359,7 +410,7 @@ static void test_destroying_at_any_moment_of_a_start(void **state)
 
         emulator_test_bind(&test);
         tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
-        for (unsigned spin = 0; spin < i * 20; spin++) {
+        for (unsigned spin = 0; spin < i * 4; spin++) {
             g_thread_yield();
         }
         emulator_test_unbind(&test);
@@ -427,10 +478,12 @@ int main(void)
         cmocka_unit_test(test_a_response_may_come_in_pieces),
         cmocka_unit_test(test_a_response_may_fill_the_buffer),
         cmocka_unit_test(test_lingering_sets_the_locality_and_completes_in_poll),
+        cmocka_unit_test(test_lingering_needs_no_other_thread),
         cmocka_unit_test(test_a_failure_while_lingering_is_told_by_poll_or_by_its_end),
         cmocka_unit_test(test_the_command_after_a_cancelled_one_waits_for_the_cancels_reply),
         cmocka_unit_test(test_cancel_needs_the_capability),
         cmocka_unit_test(test_a_command_not_sent_yet_is_cancelled_here),
+        cmocka_unit_test(test_a_cancel_that_comes_too_late_is_not_sent),
         cmocka_unit_test(test_a_cancel_while_lingering_is_told_by_poll),
         cmocka_unit_test(test_destroying_does_not_wait_for_a_goodbye_for_ever),
         cmocka_unit_test(test_destroying_abandons_a_command),

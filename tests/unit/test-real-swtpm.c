@@ -546,12 +546,9 @@ static void test_a_swtpm_of_another_version_is_refused(void **state)
     assert_non_null(strstr(swtpm->client.start_error, "is a TPM 1.2 now"));
 }
 
-static void test_a_device_moves_to_another_context(void **state)
+/* A device on a context of its host's, which this thread runs. */
+static void use_on_context(Swtpm *swtpm, GMainContext *context)
 {
-    Swtpm *swtpm = *state;
-    GMainContext *context = g_main_context_new();
-
-    startup(swtpm);
     unbind_client(swtpm);
     backend_client_bind(&swtpm->client, swtpm->backend, context);
     swtpm->bound = true;
@@ -564,8 +561,19 @@ static void test_a_device_moves_to_another_context(void **state)
         g_main_context_iteration(context, TRUE);
     }
     assert_int_equal(tpm_header_code(swtpm->client.response), 0);
+}
+
+static void test_the_source_moves_with_the_device(void **state)
+{
+    Swtpm *swtpm = *state;
+    GMainContext *contexts[] = { g_main_context_new(), g_main_context_new() };
+
+    startup(swtpm);
+    use_on_context(swtpm, contexts[0]);
+    use_on_context(swtpm, contexts[1]);
     unbind_client(swtpm);
-    g_main_context_unref(context);
+    g_main_context_unref(contexts[0]);
+    g_main_context_unref(contexts[1]);
     bind_client(swtpm);
     start_ok(swtpm);
     startup(swtpm);
@@ -626,7 +634,7 @@ int main(void)
         TEST_2_0(test_a_new_device_does_not_get_the_old_ones_response),
         TEST_2_0(test_a_restarted_swtpm_is_found_by_the_next_start),
         TEST_2_0(test_a_swtpm_of_another_version_is_refused),
-        TEST_2_0(test_a_device_moves_to_another_context),
+        TEST_2_0(test_the_source_moves_with_the_device),
         TEST_BARE(test_hundred_rounds_leak_no_file_descriptor),
     };
 
