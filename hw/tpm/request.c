@@ -38,6 +38,7 @@ void tpm_request_submit(TPMDevice *device, uint8_t locality, const uint8_t *data
 
     g_assert(request->state == REQUEST_IDLE && size <= request->buffer_size);
     device->statistics.commands++;
+    request->prompt = !request->dispatching && request->busy == BUSY_NOT;
     request->locality = locality;
     request->size = size;
     memcpy(request->command, data, size);
@@ -156,9 +157,13 @@ static void linger(TPMDevice *device)
     bool running, over;
 
     do {
-        tpm_backend_poll(device->backend);
+        /*
+         * The clock first: a thread that was preempted after the last look would find the window
+         * over and leave a response behind that has long been there.
+         */
         int64_t now_ns = tpm_device_now_ns(device);
 
+        tpm_backend_poll(device->backend);
         g_mutex_lock(&device->lock);
         running = request->busy != BUSY_NOT;
         over = !running || request->cancel_wanted || tpm_window_is_over(&request->window, now_ns);
@@ -197,7 +202,7 @@ static void run_submit(TPMDevice *device)
         linger(device);
         g_mutex_lock(&device->lock);
     }
-    if (request->busy == BUSY_NOT && request->state == REQUEST_IDLE) {
+    if (request->prompt && request->busy == BUSY_NOT && request->state == REQUEST_IDLE) {
         device->statistics.inline_completions++;
     }
 }

@@ -32,6 +32,7 @@ typedef struct TPMRequest {
     TPMRequestState state;
     TPMRequestBusy busy;
     bool dispatching; /* a thread is calling the backend; it runs what others note, too */
+    bool prompt;      /* the command can be sent by the write that started it */
 
     bool start_wanted;  /* power-cycle the TPM as soon as it is free */
     bool cancel_wanted; /* cancel what the backend is running */

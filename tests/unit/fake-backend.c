@@ -66,7 +66,7 @@ static void answer_start(FakeBackend *fake)
 {
     g_mutex_lock(&fake->lock);
     bool due = fake->starting;
-    bool fails = fake->start_fails;
+    bool fails = fake->start_fails || (due && ++fake->begun == fake->fail_at);
     fake->starting = false;
     g_mutex_unlock(&fake->lock);
 
@@ -87,7 +87,7 @@ static void answer_command(FakeBackend *fake)
 
     g_mutex_lock(&fake->lock);
     bool due = fake->executing;
-    bool fails = fake->submit_fails;
+    bool fails = fake->submit_fails || (due && ++fake->begun == fake->fail_at);
     size_t size = fake->response_size;
     memcpy(response, fake->response, size);
     fake->executing = fake->lingering = false;
@@ -193,7 +193,10 @@ static void fake_submit(void *self, const TPMCommand *command, bool linger)
     fake->data = command->data;
     FakeWhen when = fake->submit_when;
     g_mutex_unlock(&fake->lock);
-    answer_as_told(fake, when, JOB_COMMAND);
+    /* While it lingers it completes in poll() alone. */
+    if (!linger || when != FAKE_BY_THREAD) {
+        answer_as_told(fake, when, JOB_COMMAND);
+    }
     leave(fake);
 }
 
@@ -220,7 +223,11 @@ static void fake_linger_end(void *self)
     note_breach(fake, !fake->lingering, "linger_end() without a lingering command");
     fake->linger_ends++;
     fake->lingering = false;
+    bool by_thread = fake->submit_when == FAKE_BY_THREAD && fake->executing;
     g_mutex_unlock(&fake->lock);
+    if (by_thread) {
+        give_thread(fake, JOB_COMMAND);
+    }
     leave(fake);
 }
 
@@ -362,6 +369,28 @@ void fake_backend_answer(FakeBackend *fake)
     } else {
         answer_command(fake);
     }
+}
+
+static bool needs_telling(FakeWhen when)
+{
+    return when == FAKE_WHEN_TOLD || when == FAKE_IN_POLL;
+}
+
+bool fake_backend_is_due(FakeBackend *fake)
+{
+    g_mutex_lock(&fake->lock);
+    bool due = (fake->starting && needs_telling(fake->start_when)) ||
+               (fake->executing && needs_telling(fake->submit_when));
+    g_mutex_unlock(&fake->lock);
+    return due;
+}
+
+unsigned fake_backend_answers(FakeBackend *fake)
+{
+    g_mutex_lock(&fake->lock);
+    unsigned answers = fake->answers;
+    g_mutex_unlock(&fake->lock);
+    return answers;
 }
 
 void fake_backend_fail(FakeBackend *fake)

@@ -19,7 +19,7 @@ typedef enum FakeWhen {
     FAKE_AT_ONCE,   /* from within the call */
     FAKE_WHEN_TOLD, /* from within fake_backend_answer(), or never */
     FAKE_IN_POLL,   /* from within the polls_needed-th poll(), else when told */
-    FAKE_BY_THREAD, /* from another thread, soon */
+    FAKE_BY_THREAD, /* from another thread, soon; after linger_end() if it lingers */
 } FakeWhen;
 
 /* What a backend is: the members beyond submit() and destroy() are optional. */
@@ -43,6 +43,7 @@ typedef struct FakeBackend {
     unsigned polls_needed;
     bool start_fails;
     bool submit_fails;
+    unsigned fail_at; /* this answer, counted from 1, is a failure; 0: none */
     uint8_t response[2 * TPM_BUFFER_SIZE_MAX];
     size_t response_size;
 
@@ -53,7 +54,8 @@ typedef struct FakeBackend {
     unsigned linger_ends;
     unsigned cancels;
     unsigned established_resets;
-    unsigned answers; /* calls of complete() and failed() that have returned */
+    unsigned answers; /* calls of started(), complete() and failed() that have returned */
+    unsigned begun;   /* and of those that have begun */
     size_t start_buffer_size;
     bool linger; /* of the last submit() */
     uint8_t locality;
@@ -97,6 +99,12 @@ void fake_backend_fail(FakeBackend *fake);
 
 /* Complete though there may be nothing to complete: what a careless backend does. */
 void fake_backend_complete_again(FakeBackend *fake);
+
+/* Is there something that only fake_backend_answer() will answer? */
+bool fake_backend_is_due(FakeBackend *fake);
+
+/* `answers`, read under the lock. */
+unsigned fake_backend_answers(FakeBackend *fake);
 
 /* Wait until `answers` has reached this number. Fails the test at the deadline. */
 void fake_backend_wait_answers(FakeBackend *fake, unsigned answers);

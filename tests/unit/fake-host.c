@@ -80,8 +80,13 @@ static int64_t on_now_ns(void *opaque)
     int64_t now_ns = host->now_ns;
     host->now_ns += host->step_ns;
     host->clock_readings++;
+    void (*on_clock)(FakeHost *) = host->on_clock;
+    host->on_clock = NULL;
     g_mutex_unlock(&host->lock);
     probe(host);
+    if (on_clock) {
+        on_clock(host);
+    }
     return now_ns;
 }
 

@@ -26,6 +26,7 @@ typedef struct FakeHost {
     bool irq_twice;      /* a level was told twice, or two threads told one at once */
     bool irq_telling;
     void (*on_irq)(struct FakeHost *host, bool level); /* what the guest does about it */
+    void (*on_clock)(struct FakeHost *host);           /* what happens during the next look at it */
 
     unsigned guest_errors;
     char *guest_error; /* the last one */

@@ -162,6 +162,24 @@ bool tis_has_response(TISMachine *machine, unsigned locality)
     return (tis_read(machine, locality, REG_STS, 1) & 0x90) == 0x90;
 }
 
+void tis_wait_response(TISMachine *machine, unsigned locality)
+{
+    for (;;) {
+        unsigned answers = fake_backend_answers(machine->tpm);
+
+        if (tis_has_response(machine, locality)) {
+            break;
+        }
+        if (fake_backend_is_due(machine->tpm)) {
+            fake_backend_answer(machine->tpm);
+        } else if (machine->host.host.context) {
+            fake_host_wait_context(&machine->host);
+        } else {
+            fake_backend_wait_answers(machine->tpm, answers + 1);
+        }
+    }
+}
+
 size_t tis_response(TISMachine *machine, unsigned locality, uint8_t *response, size_t max)
 {
     size_t size = 0;

@@ -111,6 +111,9 @@ void tis_start(TISMachine *machine, unsigned locality, const void *command, size
 /* Is a response there? */
 bool tis_has_response(TISMachine *machine, unsigned locality);
 
+/* Wait for it, telling the TPM and running the host's context as needed. */
+void tis_wait_response(TISMachine *machine, unsigned locality);
+
 /* Read it, while dataAvail is set; returns how many bytes there were. */
 size_t tis_response(TISMachine *machine, unsigned locality, uint8_t *response, size_t max);
 
