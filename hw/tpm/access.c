@@ -26,7 +26,7 @@ void tpm_access_first_piece(uint32_t offset, unsigned width, TPMPiece *piece)
 {
     unsigned size = 4;
 
-    while (size > width || offset % size != 0) {
+    while (size > width || (offset & (size - 1)) != 0) {
         size /= 2;
     }
     piece->reg = offset & ~3u;
