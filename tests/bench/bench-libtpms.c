@@ -137,7 +137,13 @@ static bool receive_all(int fd, void *bytes, size_t size)
     return recv(fd, bytes, size, MSG_WAITALL) == (ssize_t)size;
 }
 
-/* Carry out orders until the other end is closed. */
+/* Longer than a worker stays awake after a command, in microseconds. */
+#define SETTLE_US 1000
+
+/*
+ * Carry out orders until the other end is closed. What a round woke is asleep before the next one
+ * begins, or the sides would take the processors from one another.
+ */
 static bool serve(int fd, BenchRun run, void *self, const TisGuest *guest)
 {
     Order order;
@@ -152,6 +158,7 @@ static bool serve(int fd, BenchRun run, void *self, const TisGuest *guest)
                                      order.gap_ns, ns)) {
             ns[0] = -1;
         }
+        g_usleep(SETTLE_US);
         bool sent = order.n == 0 ? send_all(fd, &counters, sizeof(counters))
                                  : send_all(fd, ns, order.n * sizeof(*ns));
 
