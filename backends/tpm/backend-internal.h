@@ -52,6 +52,9 @@ void tpm_backend_linger_end(TPMBackend *backend);
 void tpm_backend_cancel(TPMBackend *backend);
 void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality);
 
+/* While a start is under way: see to its end without the host's context being run. */
+void tpm_backend_pump(TPMBackend *backend);
+
 /* Can submit be called with linger set? */
 bool tpm_backend_can_linger(const TPMBackend *backend);
 

@@ -427,6 +427,16 @@ void tpm_backend_poll(TPMBackend *backend)
     caller_leave(backend);
 }
 
+void tpm_backend_pump(TPMBackend *backend)
+{
+    if (TPM_CLASS_HAS(backend->klass, poll)) {
+        tpm_backend_poll(backend);
+    }
+    g_mutex_lock(&backend->lock);
+    deliver_locked(backend);
+    g_mutex_unlock(&backend->lock);
+}
+
 void tpm_backend_linger_end(TPMBackend *backend)
 {
     caller_enter(backend);

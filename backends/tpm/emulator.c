@@ -238,7 +238,9 @@ static void emulator_poll(void *self)
     Emulator *emulator = self;
 
     g_mutex_lock(&emulator->lock);
-    if (emulator->data == DATA_WAITING) {
+    if (emulator->step != STEP_NONE) {
+        tpm_emulator_pump(emulator); /* the start */
+    } else if (emulator->data == DATA_WAITING) {
         tpm_emulator_pump_control(emulator); /* its locality is being set */
     }
     if (emulator->data == DATA_SENT) {

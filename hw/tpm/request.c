@@ -22,12 +22,15 @@ void tpm_request_init(TPMDevice *device, size_t buffer_size, int64_t window_ns)
 
     request->buffer_size = buffer_size;
     request->command = g_malloc(buffer_size);
+    g_cond_init(&request->start_over);
     tpm_window_init(&request->window, window_ns);
 }
 
 void tpm_request_clear(TPMDevice *device)
 {
     g_clear_pointer(&device->request.command, g_free);
+    g_clear_error(&device->request.start_error);
+    g_cond_clear(&device->request.start_over);
 }
 
 /* ---- noting, with the device's lock held ---- */
@@ -124,6 +127,11 @@ static Job next_job(const TPMRequest *request)
         return JOB_RESET_ESTABLISHED;
     }
     return request->state == REQUEST_WAITING ? JOB_SUBMIT : JOB_NONE;
+}
+
+bool tpm_request_is_starting(const TPMRequest *request)
+{
+    return request->start_wanted || request->busy == BUSY_STARTING;
 }
 
 bool tpm_request_is_due(const TPMRequest *request)
@@ -276,9 +284,12 @@ static void on_started(void *client, const GError *error)
 
     g_mutex_lock(&device->lock);
     device->request.busy = BUSY_NOT;
+    g_clear_error(&device->request.start_error);
     if (error) {
+        device->request.start_error = g_error_copy(error);
         tpm_report_backend_error(device, error);
     }
+    g_cond_broadcast(&device->request.start_over);
     tpm_device_leave(device);
 }
 

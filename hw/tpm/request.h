@@ -34,6 +34,9 @@ typedef struct TPMRequest {
     bool dispatching; /* a thread is calling the backend; it runs what others note, too */
     bool prompt;      /* the command can be sent by the write that started it */
 
+    GCond start_over;    /* a start was answered, and none is wanted any more */
+    GError *start_error; /* what the last one was answered with, or NULL */
+
     bool start_wanted;  /* power-cycle the TPM as soon as it is free */
     bool cancel_wanted; /* cancel what the backend is running */
     bool reset_established_wanted;
@@ -70,6 +73,9 @@ void tpm_request_reset(TPMDevice *device);
 
 /* Is there something to run? */
 bool tpm_request_is_due(const TPMRequest *request);
+
+/* Is a start under way, or wanted? */
+bool tpm_request_is_starting(const TPMRequest *request);
 
 /* ---- with no lock held ---- */
 

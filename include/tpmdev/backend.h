@@ -131,7 +131,7 @@ typedef struct TPMBackendClass {
      * poll: (optional) look, without blocking, whether the lingering command is done
      *
      * If it is, complete it before returning. Until linger_end(), complete it nowhere else. Once
-     * it is done there is no linger_end().
+     * it is done there is no linger_end(). Also called for a start that a host waits for.
      */
     void (*poll)(void *self);
 

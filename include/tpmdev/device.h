@@ -130,7 +130,8 @@ typedef struct TPMDeviceStatistics {
  * @opaque:  handed to every callback of @host
  * @error:   where a failure is described
  *
- * The device is as after a reset. The TPM's start may still be under way; commands wait for it.
+ * The device is as after a reset. The TPM's start may still be under way; commands wait for it,
+ * and so can the host, with tpmdev_device_wait_ready().
  *
  * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION for @config, TPM_ERROR_IN_USE when the
  * backend serves another device, TPM_ERROR_UNSUPPORTED when the interface cannot show such a TPM.
@@ -173,6 +174,25 @@ TPMDevice *tpmdev_device_free(TPMDevice *device);
  */
 TPMDEV_EXPORT
 void tpmdev_device_reset(TPMDevice *device);
+
+/**
+ * tpmdev_device_wait_ready: wait until the TPM's start is over
+ * @device:     the device
+ * @timeout_ns: for how long at most, in nanoseconds of CLOCK_MONOTONIC
+ * @error:      where a failure is described
+ *
+ * For a host whose guest does not run, after tpmdev_device_new() and, if it likes, after a reset:
+ * a TPM 1.2 takes the better part of a second to start, more than some firmware waits for a
+ * command. The one call on a device that blocks: not for a vCPU's thread, nor from within a
+ * callback. Where the host gave a context, call it on the thread that runs it; the context itself
+ * is not run meanwhile.
+ *
+ * Returns TRUE when the TPM takes commands, or FALSE: what the backend said of a start that
+ * failed, or TPM_ERROR_TIMED_OUT. The device serves the guest either way, with failure responses
+ * if need be.
+ */
+TPMDEV_EXPORT
+gboolean tpmdev_device_wait_ready(TPMDevice *device, int64_t timeout_ns, GError **error);
 
 /**
  * tpmdev_device_read: the guest reads

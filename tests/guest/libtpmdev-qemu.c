@@ -36,6 +36,10 @@
 /* Over whatever else QEMU may have at the place. */
 #define REGION_PRIORITY 1
 
+/* How long a TPM may take to be made, and to come back after a reset; nanoseconds. */
+#define START_TIMEOUT_NS G_GINT64_CONSTANT(60000000000)
+#define RESET_TIMEOUT_NS G_GINT64_CONSTANT(5000000000)
+
 /* Options of the plugin itself; those of the device and the backend go to them as they are. */
 typedef struct Options {
     const char *device;
@@ -213,10 +217,16 @@ static const QemuMemoryRegionOps registers_ops = {
     .impl = { .min = 1, .max = 8, .unaligned = true },
 };
 
+/*
+ * The guest does not run. As with QEMU's own devices it goes on when its TPM is back, or firmware
+ * would wait for that, and some does not wait long; but a TPM that does not come back does not
+ * keep the machine. What became of it is reported by host_backend_error().
+ */
 static void machine_reset(void *opaque)
 {
     (void)opaque;
     tpmdev_device_reset(plugin.device);
+    tpmdev_device_wait_ready(plugin.device, RESET_TIMEOUT_NS, NULL);
 }
 
 static void write_statistics(const char *path)
@@ -324,57 +334,6 @@ static bool make_device(const Options *options, GError **error)
     return plugin.device != NULL;
 }
 
-/* Registers of locality 0, for the one command this file sends (PC Client Platform TPM Profile). */
-#define TIS_ACCESS             0x00
-#define TIS_ACCESS_REQUEST_USE 0x02
-#define TIS_ACCESS_RELINQUISH  0x20
-#define TIS_STS                0x18
-#define TIS_STS_DATA_AVAILABLE 0x10
-#define TIS_STS_GO             0x20
-#define TIS_STS_COMMAND_READY  0x40
-#define TIS_DATA_FIFO          0x24
-
-#define TPM_START_DEADLINE (60 * G_TIME_SPAN_SECOND)
-
-static bool response_is_there(void)
-{
-    uint64_t status;
-
-    tpmdev_device_read(plugin.device, TIS_STS, 1, &status);
-    return (status & TIS_STS_DATA_AVAILABLE) != 0;
-}
-
-/*
- * QEMU's own devices let the machine start when their TPM has. The library returns at once and
- * lets a guest's first command wait, but firmware waits two seconds and a TPM 1.2 can take longer
- * to be made. So the first command is sent here, and the machine starts when it was answered.
- */
-static bool wait_for_tpm(void)
-{
-    static const uint8_t read_clock[] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x81 };
-    static const uint8_t get_ticks[] = { 0x00, 0xC1, 0, 0, 0, 10, 0, 0, 0x00, 0xF1 };
-    bool tpm2 = tpmdev_device_get_version(plugin.device) == TPM_VERSION_2_0;
-    const uint8_t *command = tpm2 ? read_clock : get_ticks;
-    gint64 end = g_get_monotonic_time() + TPM_START_DEADLINE;
-
-    tpmdev_device_write(plugin.device, TIS_ACCESS, 1, TIS_ACCESS_REQUEST_USE);
-    tpmdev_device_write(plugin.device, TIS_STS, 1, TIS_STS_COMMAND_READY);
-    for (unsigned i = 0; i < TPM_HEADER_SIZE; i++) {
-        tpmdev_device_write(plugin.device, TIS_DATA_FIFO, 1, command[i]);
-    }
-    tpmdev_device_write(plugin.device, TIS_STS, 1, TIS_STS_GO);
-    while (!response_is_there() && g_get_monotonic_time() < end) {
-        if (!g_main_context_iteration(NULL, FALSE)) {
-            g_usleep(1000);
-        }
-    }
-    bool answered = response_is_there();
-
-    tpmdev_device_write(plugin.device, TIS_STS, 1, TIS_STS_COMMAND_READY);
-    tpmdev_device_write(plugin.device, TIS_ACCESS, 1, TIS_ACCESS_RELINQUISH);
-    return answered;
-}
-
 static bool add_tables(GError **error)
 {
     TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
@@ -408,16 +367,9 @@ static bool set_up(Options *options, int argc, char **argv)
         g_clear_error(&error);
         return false;
     }
-    bool ready = wait_for_tpm();
-
-    if (!ready) {
-        say("the TPM does not answer; is the process behind tpmdev=%s well?", options->tpmdev);
-    } else if (!add_tables(&error)) {
+    if (!tpmdev_device_wait_ready(plugin.device, START_TIMEOUT_NS, &error) || !add_tables(&error)) {
         say("%s", error->message);
         g_clear_error(&error);
-        ready = false;
-    }
-    if (!ready) {
         plugin.device = tpmdev_device_free(plugin.device);
         return false;
     }

@@ -147,6 +147,7 @@ static void answer_as_told(FakeBackend *fake, FakeWhen when, Job job)
         }
         break;
     case FAKE_BY_THREAD:
+    case FAKE_SOMEHOW:
         give_thread(fake, job);
         break;
     case FAKE_WHEN_TOLD:
@@ -168,6 +169,11 @@ static void fake_start(void *self, size_t buffer_size)
     g_mutex_unlock(&fake->lock);
     answer_as_told(fake, when, JOB_START);
     leave(fake);
+}
+
+static bool has_thread(FakeWhen when)
+{
+    return when == FAKE_BY_THREAD || when == FAKE_SOMEHOW;
 }
 
 static void fake_submit(void *self, const TPMCommand *command, bool linger)
@@ -194,7 +200,7 @@ static void fake_submit(void *self, const TPMCommand *command, bool linger)
     FakeWhen when = fake->submit_when;
     g_mutex_unlock(&fake->lock);
     /* While it lingers it completes in poll() alone. */
-    if (!linger || when != FAKE_BY_THREAD) {
+    if (!linger || !has_thread(when)) {
         answer_as_told(fake, when, JOB_COMMAND);
     }
     leave(fake);
@@ -205,9 +211,11 @@ static void fake_poll(void *self)
     FakeBackend *fake = self;
 
     enter(fake);
-    note_breach(fake, !fake->lingering, "poll() without a lingering command");
+    /* With no command at all it is for a start, which another thread may just have answered. */
+    note_breach(fake, fake->executing && !fake->lingering, "poll() of a command without linger");
     fake->polls++;
-    bool due = fake->submit_when == FAKE_IN_POLL && fake->polls == fake->polls_needed;
+    bool in_poll = fake->submit_when == FAKE_IN_POLL || fake->submit_when == FAKE_SOMEHOW;
+    bool due = fake->lingering && in_poll && fake->polls == fake->polls_needed;
     g_mutex_unlock(&fake->lock);
     if (due) {
         answer_command(fake);
@@ -223,7 +231,7 @@ static void fake_linger_end(void *self)
     note_breach(fake, !fake->lingering, "linger_end() without a lingering command");
     fake->linger_ends++;
     fake->lingering = false;
-    bool by_thread = fake->submit_when == FAKE_BY_THREAD && fake->executing;
+    bool by_thread = has_thread(fake->submit_when) && fake->executing;
     g_mutex_unlock(&fake->lock);
     if (by_thread) {
         give_thread(fake, JOB_COMMAND);

@@ -20,6 +20,7 @@ typedef enum FakeWhen {
     FAKE_WHEN_TOLD, /* from within fake_backend_answer(), or never */
     FAKE_IN_POLL,   /* from within the polls_needed-th poll(), else when told */
     FAKE_BY_THREAD, /* from another thread, soon; after linger_end() if it lingers */
+    FAKE_SOMEHOW,   /* as FAKE_IN_POLL while it lingers, else as FAKE_BY_THREAD */
 } FakeWhen;
 
 /* What a backend is: the members beyond submit() and destroy() are optional. */
