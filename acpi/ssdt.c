@@ -6,7 +6,7 @@
  * It names no interrupt: the line QEMU's device has by default belongs to other devices too, and
  * a system that is told of none polls. The objects are those of QEMU's device in QEMU's order, but
  * for _STR, which QEMU makes a plain string: ACPI wants Unicode (ACPI 6.5, 6.1.10), as firmware of
- * real machines has it, and Linux shows the other as garbage.
+ * real machines has it, and iasl refuses anything else.
  *
  * Neighbours: aml.c encodes the object, table.c the header; log-table.c names the start method.
  */

@@ -100,6 +100,31 @@ char *check_version(Guest *guest)
     return wrong;
 }
 
+/* The device object of our SSDT, as Linux shows it; `what` is one of its files. */
+static char *acpi_device_file(Guest *guest, const char *what)
+{
+    char *path = g_strdup_printf("/sys/bus/acpi/devices/%s:00/%s",
+                                 guest->tpm2 ? "MSFT0101" : "PNP0C31", what);
+    char *text = NULL;
+
+    g_file_get_contents(path, &text, NULL, NULL);
+    g_free(path);
+    return text ? g_strchomp(text) : g_strdup("missing");
+}
+
+char *check_acpi_device(Guest *guest)
+{
+    char *path = acpi_device_file(guest, "path");
+    char *description = acpi_device_file(guest, "description");
+    bool good = g_str_has_suffix(path, ".TPM_") &&
+                strcmp(description, guest->tpm2 ? "TPM 2.0 Device" : "missing") == 0;
+    char *wrong = good ? NULL : g_strdup_printf("path %s, description %s", path, description);
+
+    g_free(path);
+    g_free(description);
+    return wrong;
+}
+
 /* The digest in `text`, pairs of hexadecimal digits, blanks allowed between them. */
 static bool parse_digest(const char *text, uint8_t *digest, unsigned size)
 {

@@ -27,6 +27,7 @@ typedef struct NamedCheck {
 static const NamedCheck checks[] = {
     { "the kernel found a TPM of the right version", check_version, false },
     { "the kernel prints its TPM line", check_kernel_line, false },
+    { "ACPI describes the device", check_acpi_device, false },
     { "/dev/tpmrm0 answers", check_resource_manager, true },
     { "sysfs shows the PCRs the TPM tells", check_sysfs_pcrs, false },
     { "the measurement log's replay equals the PCRs", check_measurement_log, false },

@@ -97,6 +97,7 @@ void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed);
 /* checks-kernel.c: what Linux says of the TPM */
 char *check_version(Guest *guest);
 char *check_kernel_line(Guest *guest);
+char *check_acpi_device(Guest *guest);
 char *check_kernel_complaints(Guest *guest);
 char *check_resource_manager(Guest *guest);
 char *check_sysfs_pcrs(Guest *guest);

@@ -8,7 +8,6 @@ with a deadline. Whatever was started is ended by its process id, however the ru
 """
 import argparse
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import time
 sys.dont_write_bytecode = True
 import guest_kernel  # noqa: E402
 import initramfs  # noqa: E402
+import sanitizer  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -27,8 +27,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # hangs, so it is generous.
 BOOT_DEADLINE_S = 240
 PROCESS_DEADLINE_S = 30
-
-SANITIZER_RUNTIME = re.compile(r"\s(/\S*lib[at]san\.so\S*)")
 
 
 class Failure(Exception):
@@ -144,18 +142,6 @@ class Qemu(Process):
         self.child.stdin.flush()
 
 
-def sanitizer_environment(plugin):
-    """QEMU is not built with a sanitizer; a plugin that is needs its runtime loaded first."""
-    environment = dict(os.environ)
-    libraries = subprocess.run(["ldd", plugin], capture_output=True, text=True, check=False).stdout
-    runtime = SANITIZER_RUNTIME.search(libraries)
-    if runtime:
-        environment["LD_PRELOAD"] = runtime[1]
-        # QEMU leaves memory behind when it ends; that is not what is looked for.
-        environment["ASAN_OPTIONS"] = "detect_leaks=0:" + environment.get("ASAN_OPTIONS", "")
-    return environment
-
-
 class Run:
     """One guest run: its files, its TPM and what became of it."""
 
@@ -169,6 +155,7 @@ class Run:
         os.makedirs(self.state, exist_ok=True)
 
     def start_swtpm(self):
+        self.close()
         if self.args.tpmdev == "emulator":
             self.swtpm = Swtpm(self.state, self.args.tpm)
 
@@ -202,7 +189,7 @@ class Run:
                    f"guest.version={self.args.tpm} guest.count={self.args.count}"]
         environment = dict(os.environ)
         if not self.args.own_device:
-            environment = sanitizer_environment(self.args.plugin)
+            environment = sanitizer.environment(self.args.plugin)
         with open(os.path.join(self.directory, "stderr"), "ab") as errors:
             return Qemu(command + self._tpm_arguments(), environment, errors)
 
@@ -243,7 +230,7 @@ def follow_guest(run, qemu, on_ready=None):
         elif line.startswith(("ok ", "not ok ")):
             good, name = not line.startswith("not"), line.split("ok ", 1)[1]
             run.tap.result(good, name if boot == 1 else f"boot {boot}: {name}")
-        elif line.startswith("bench "):
+        elif line.startswith(("bench ", "size: ")):
             run.tap.comment(line)
         elif line == "READY" and on_ready:
             on_ready()
@@ -394,8 +381,14 @@ def parse_arguments():
     return args
 
 
+def on_terminate(*_):
+    """Leave by the way on which everything that was started is ended."""
+    sys.exit("terminated")
+
+
 def main():
     args = parse_arguments()
+    signal.signal(signal.SIGTERM, on_terminate)
     tap = Tap()
     # The default directory may have too long a name for a socket's path.
     with tempfile.TemporaryDirectory(prefix="tpmdev-guest-", dir="/tmp") as directory:

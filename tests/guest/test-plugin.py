@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wrong plugin arguments and machines, each with its own message, in a QEMU that never gets to run
-a guest. As TAP."""
+"""Wrong plugin arguments and machines, each with its own message, and what QEMU is not allowed to
+do with ours. No guest runs here. As TAP."""
 import argparse
 import subprocess
 import sys
 import tempfile
+
+# The tests leave nothing in the source tree.
+sys.dont_write_bytecode = True
+import sanitizer  # noqa: E402
 
 DEADLINE_S = 60
 
@@ -43,13 +47,30 @@ def run(qemu, plugin, options, more):
     command = [qemu, "-display", "none", "-nodefaults", "-S", *machine, *more, "-plugin",
                f"{plugin},{options}"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True) as child:
+                          stderr=subprocess.PIPE, text=True,
+                          env=sanitizer.environment(plugin)) as child:
         try:
             _, said = child.communicate(timeout=DEADLINE_S)
         except subprocess.TimeoutExpired:
             child.kill()
             return None, child.communicate()[1]
         return child.returncode, said
+
+
+MIGRATE = """{"execute": "qmp_capabilities"}
+{"execute": "migrate", "arguments": {"uri": "exec:cat >/dev/null"}}
+{"execute": "quit"}
+"""
+
+
+def migration_is_refused(qemu, plugin):
+    """A machine whose TPM would come back without its registers must not be saved."""
+    command = [qemu, "-display", "none", "-nodefaults", "-machine", "q35", "-qmp", "stdio",
+               "-plugin", f"{plugin},tpmdev=null"]
+    ended = subprocess.run(command, input=MIGRATE, capture_output=True, text=True, check=False,
+                           timeout=DEADLINE_S, env=sanitizer.environment(plugin))
+    said = "libtpmdev-qemu does not save its TPM device"
+    return ended.returncode == 0 and said in ended.stdout, ended.stdout
 
 
 def main():
@@ -71,7 +92,12 @@ def main():
                 print(f"# status {status}, expected to say: {expected}")
             for line in said.splitlines():
                 print(f"#   {line}")
-    print(f"1..{len(CASES)}")
+    good, said = migration_is_refused(args.qemu, args.plugin)
+    failed += not good
+    print(f"{'ok' if good else 'not ok'} {len(CASES) + 1} - migration is refused")
+    for line in said.splitlines():
+        print(f"#   {line}")
+    print(f"1..{len(CASES) + 1}")
     return 1 if failed else 0
 
 
