@@ -40,6 +40,7 @@ static const struct {
     TOUCH(tpmdev_backend_unref),
     TOUCH(tpmdev_device_free),
     TOUCH(tpmdev_device_get_backend),
+    TOUCH(tpmdev_device_wait_ready),
     TOUCH(tpmdev_device_get_irq_level),
     TOUCH(tpmdev_device_get_model),
     TOUCH(tpmdev_device_get_models),

@@ -11,6 +11,9 @@
 /* The interrupt line of the device when `irq=` does not say, as in QEMU. */
 #define TPM_IRQ_DEFAULT 5
 
+/* As in QEMU, a machine whose TPM does not start does not start; nanoseconds. */
+#define START_TIMEOUT_NS G_GINT64_CONSTANT(30000000000)
+
 struct Machine {
     const MachineArch *arch;
     uint8_t *ram;
@@ -165,7 +168,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     machine->device = device;
     machine->device_size = tpmdev_device_get_size(device);
     machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : TPM_IRQ_DEFAULT;
-    return true;
+    return tpmdev_device_wait_ready(device, START_TIMEOUT_NS, error);
 }
 
 void machine_watch_irq(Machine *machine, MachineIRQ callback, void *opaque)
