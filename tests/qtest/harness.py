@@ -84,6 +84,16 @@ def wait_for(condition, what, deadline_s=DEADLINE_S):
         time.sleep(0.002)
 
 
+def is_listening(path):
+    """The file of a unix socket is there a moment before one can connect to it."""
+    with open('/proc/net/unix', encoding='utf-8', errors='replace') as sockets:
+        for line in sockets:
+            words = line.split()
+            if words[-1] == path and int(words[3], 16) & 0x10000:  # __SO_ACCEPTCON
+                return True
+    return False
+
+
 # ---- processes ----
 
 def _die_with_parent():
@@ -127,7 +137,7 @@ class Swtpm:
             self.process = start_process(argv + (['--tpm2'] if version == '2.0' else []),
                                          stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            wait_for(lambda: os.path.exists(self.socket), 'socket of swtpm')
+            wait_for(lambda: is_listening(self.socket), 'socket of swtpm')
         except TimeoutError:
             self.stop()
             raise

@@ -302,7 +302,7 @@ def qtest_server(program):
         process = harness.start_process(
             [program, '-qtest', f'unix:{path},server=on,wait=off'] + NULL + TIS)
         try:
-            harness.wait_for(lambda: os.path.exists(path), 'socket of the machine')
+            harness.wait_for(lambda: harness.is_listening(path), 'socket of the machine')
             for expected in (0x81, 0xA1, 0xA1):
                 client = socket.socket(socket.AF_UNIX)
                 client.connect(path)
@@ -339,7 +339,7 @@ def exits_with_parent(program):
         pid = 0
         try:
             pid = int(shell.stdout.readline())
-            harness.wait_for(lambda: os.path.exists(path), 'socket of the machine')
+            harness.wait_for(lambda: harness.is_listening(path), 'socket of the machine')
             harness.end_process(shell)
             harness.wait_for(lambda: not os.path.exists(path), 'end of the machine')
         finally:

@@ -44,8 +44,7 @@ class Bench:
             [self.program, '-qtest', f'unix:{self.socket},server=on,wait=off', '-tpmdev', tpm,
              '-device', 'tpm-tis,tpmdev=tpm0'])
         self.stack.callback(harness.end_process, self.process)
-        harness.wait_for(lambda: os.path.exists(self.socket) or self.process.poll() is not None,
-                         'socket of the machine')
+        harness.wait_for(lambda: harness.is_listening(self.socket), 'socket of the machine')
 
     def stop(self):
         """The orderly end of a power-down."""
