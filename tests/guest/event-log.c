@@ -17,7 +17,7 @@
 
 #define SPEC_ID_SIGNATURE "Spec ID Event03" /* 16 bytes with its NUL */
 #define SPEC_ID_SIZE      16u
-#define SPEC_ID_ALGS      24u /* where the algorithms' count is: behind platform class and versions */
+#define SPEC_ID_ALGS      24u /* the algorithms' count: behind platform class and versions */
 
 #define ALGORITHMS_MAX 8u
 

@@ -359,7 +359,8 @@ def parse_arguments():
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--plugin", required=True, help="libtpmdev-qemu.so")
     parser.add_argument("--guest-check", required=True, help="the static program for the guest")
-    parser.add_argument("--cache", required=True, help="where the guest's kernel is kept, unless TPMDEV_GUEST_CACHE says")
+    parser.add_argument("--cache", required=True,
+                        help="where the guest's kernel is kept, unless TPMDEV_GUEST_CACHE says")
     parser.add_argument("--device", default="tpm-tis")
     parser.add_argument("--tpmdev", choices=("libtpms", "emulator"), default="libtpms")
     parser.add_argument("--tpm", choices=("1.2", "2.0"), default="2.0", help="the TPM's version")
