@@ -233,6 +233,18 @@ def mistake(program, directory, arguments, texts):
         assert wanted in text, f'no {wanted!r} in {text!r}'
 
 
+def swtpm_with_damaged_state(program):
+    """swtpm answers its first questions and then cannot start: neither does the machine."""
+    with harness.temporary_directory() as directory:
+        os.mkdir(os.path.join(directory, 'state'))
+        with open(os.path.join(directory, 'state', 'tpm2-00.permall'), 'wb') as file:
+            file.write(b'x' * 1000)
+        with Swtpm('2.0', directory) as swtpm:
+            mistake(program, directory,
+                    ['-tpmdev', f'emulator,id=tpm0,path={swtpm.socket}'] + TIS,
+                    ['-device tpm-tis,tpmdev=tpm0: ', f"swtpm at '{swtpm.socket}'"])
+
+
 def works(machine):
     """Both sockets answer, and the registers are there."""
     assert machine.qtest.request('endianness') == 'OK little'
@@ -359,6 +371,7 @@ def main():
             tap.run(f'mistake: {name}', mistake, program, directory, arguments, texts)
         for server in servers:
             server.close()
+    tap.run('mistake: swtpm with a damaged state', swtpm_with_damaged_state, program)
     for version, words in FORMS.items():
         tap.run(f'starts in the form of {version}', form, program, words)
     tap.run('starts as libqtest starts it', as_libqtest_starts_it, program)
