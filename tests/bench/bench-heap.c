@@ -187,6 +187,9 @@ static bool measure(const char *path, unsigned n)
     if (good) {
         print_row(n, &before, &after);
     }
+    if (good && after.heap == 0) {
+        bench_say("the heap cannot be counted: a sanitizer has one of its own");
+    }
     for (unsigned i = 0; i < n; i++) {
         tis_guest_close(&guests[i]);
     }
