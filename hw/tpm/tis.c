@@ -143,18 +143,14 @@ static void on_reset_establishment(TIS *tis, uint8_t locality)
  */
 static void check_expect(TIS *tis, uint8_t locality)
 {
-    TISLocality *loc = &tis->locality[locality];
-    bool was_valid = loc->sts & TIS_STS_VALID;
     bool is_whole;
 
-    if (!(loc->sts & TIS_STS_EXPECT) || tis->offset < TPM_HEADER_CODE) {
+    if (!(tis->locality[locality].sts & TIS_STS_EXPECT) || tis->offset < TPM_HEADER_CODE) {
         return;
     }
     is_whole = tpm_header_len(tis->buffer) <= tis->offset;
+    /* No interrupt: stsValid was set before. */
     tis_enter(tis, locality, TIS_RECEPTION, TIS_STS_VALID | (is_whole ? 0 : TIS_STS_EXPECT));
-    if (!was_valid) {
-        tis_interrupt(tis, locality, TIS_INT_STS_VALID);
-    }
 }
 
 /*

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#define COMMANDS 400
-#define RESETS   25
+#define COMMANDS 1000
+#define RESETS   50
 
 typedef struct Crowd {
     TISMachine *machine;
