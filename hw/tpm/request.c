@@ -175,9 +175,6 @@ static void linger(TPMDevice *device)
         g_mutex_lock(&device->lock);
         running = request->busy != BUSY_NOT;
         over = !running || request->cancel_wanted || tpm_window_is_over(&request->window, now_ns);
-        if (running && over) {
-            tpm_window_late(&request->window);
-        }
         g_mutex_unlock(&device->lock);
     } while (!over);
     if (running) {

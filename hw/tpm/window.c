@@ -47,11 +47,6 @@ bool tpm_window_is_over(TPMWindow *window, int64_t now_ns)
     return now_ns - window->started_ns >= window->length_ns;
 }
 
-void tpm_window_late(TPMWindow *window)
-{
-    window->trusted = false;
-}
-
 void tpm_window_done(TPMWindow *window, int64_t now_ns)
 {
     if (window->timing) {

@@ -35,9 +35,6 @@ void tpm_window_sent(TPMWindow *window, int64_t now_ns);
 /* Is the wait over? */
 bool tpm_window_is_over(TPMWindow *window, int64_t now_ns);
 
-/* The wait was over before the response came. */
-void tpm_window_late(TPMWindow *window);
-
 /* The response has come, in the window or after it. */
 void tpm_window_done(TPMWindow *window, int64_t now_ns);
 

@@ -162,6 +162,15 @@ static void test_seize_overrides_the_other_bits_of_its_write(void **state)
     assert_accesses(machine, 0x91, 0xA1, 0x81, 0x81, 0x81);
 }
 
+static void test_refused_seize_does_not_leave_a_request(void **state)
+{
+    TISMachine *machine = *state;
+
+    tis_request(machine, 2);
+    tis_access_set(machine, 1, ACCESS_SEIZE | ACCESS_REQUEST);
+    assert_accesses(machine, 0x81, 0x81, 0xA1, 0x81, 0x81);
+}
+
 static void test_been_seized_is_cleared_by_writing_one_there(void **state)
 {
     TISMachine *machine = *state;
@@ -523,6 +532,7 @@ int main(void)
         TEST(test_seize_by_a_locality_not_above_is_refused),
         TEST(test_seize_works_when_nobody_has_the_device),
         TEST(test_seize_overrides_the_other_bits_of_its_write),
+        TEST(test_refused_seize_does_not_leave_a_request),
         TEST(test_been_seized_is_cleared_by_writing_one_there),
         TEST(test_been_seized_stays_through_a_new_request),
         TEST(test_seize_leaves_the_requests_of_others_waiting),

@@ -62,7 +62,6 @@ static void test_late_tpm_is_not_waited_for_until_it_was_quick(void **state)
     tpm_window_init(&window, WINDOW_NS);
     tpm_window_begin(&window, true);
     tpm_window_sent(&window, 0);
-    tpm_window_late(&window);
     tpm_window_done(&window, 100 * WINDOW_NS);
     assert_false(tpm_window_begin(&window, true));
     tpm_window_sent(&window, 0);
@@ -97,7 +96,6 @@ static void test_long_command_neither_gains_nor_loses_trust(void **state)
     tpm_window_done(&window, G_GINT64_CONSTANT(60000000000));
     assert_true(tpm_window_begin(&window, true));
     tpm_window_sent(&window, 0);
-    tpm_window_late(&window);
     tpm_window_done(&window, 100 * WINDOW_NS);
     tpm_window_begin(&window, false);
     tpm_window_sent(&window, 0);
@@ -265,6 +263,31 @@ static void test_wait_ends_with_the_window(void **state)
     assert_int_equal(tis_statistics(machine).inline_completions, 0);
 }
 
+static TISMachine *machine_of_callback;
+
+static void cancel_in_callback(FakeHost *host)
+{
+    (void)host;
+    tis_sts_set(machine_of_callback, 0, STS_CANCEL);
+}
+
+static void test_cancel_that_comes_with_the_response_does_not_hit_the_next_command(void **state)
+{
+    TISMachine *machine = *state;
+
+    machine_of_callback = machine;
+    machine->tpm->polls_needed = 1;
+    tis_send(machine, 0, command_2_0, sizeof(command_2_0));
+    /* another vCPU, right before the poll that has the response */
+    machine->host.on_clock = cancel_in_callback;
+    tis_sts_set(machine, 0, STS_GO);
+    tis_assert_response(machine, 0, machine->tpm->response, 10);
+    machine->tpm->submit_when = FAKE_WHEN_TOLD;
+    go_long(machine);
+    assert_int_equal(machine->tpm->cancels, 0);
+    fake_backend_answer(machine->tpm);
+}
+
 static void test_late_tpm_is_waited_for_again_once_it_was_quick(void **state)
 {
     TISMachine *machine = *state;
@@ -393,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_window_of_zero_does_not_linger),
         cmocka_unit_test(test_tpm_without_poll_does_not_linger),
         TEST(test_wait_ends_with_the_window),
+        TEST(test_cancel_that_comes_with_the_response_does_not_hit_the_next_command),
         TEST(test_late_tpm_is_waited_for_again_once_it_was_quick),
         TEST(test_long_commands_in_between_change_no_trust),
         TEST(test_tpm_that_never_answers_costs_one_window),
