@@ -15,6 +15,8 @@
 #define TPM2_REVISION               4u
 #define TPM2_SIZE                   76u
 #define TPM2_START_METHOD_FIFO      6u
+#define TPM2_START_METHOD_CRB       7u
+#define TPM2_CRB_CONTROL_AREA       0x40u /* offset in the device */
 #define TPM2_START_METHOD_ARGUMENTS 12u
 
 #define TCPA_REVISION 2u
@@ -22,15 +24,18 @@
 
 #define PLATFORM_CLASS_CLIENT 0u
 
-static GBytes *tpm2_table(const TPMAcpiConfig *config)
+static GBytes *tpm2_table(const TPMAcpiConfig *config, TPMInterface interface)
 {
+    bool crb = interface == TPM_INTERFACE_CRB;
+    uint64_t control_area = crb ? config->base + TPM2_CRB_CONTROL_AREA : 0; /* a FIFO has none */
+    uint32_t start_method = crb ? TPM2_START_METHOD_CRB : TPM2_START_METHOD_FIFO;
     TPMTable table;
 
     tpm_table_begin(&table, "TPM2", TPM2_REVISION);
     tpm_table_u16(&table, PLATFORM_CLASS_CLIENT);
-    tpm_table_u16(&table, 0);                      /* reserved */
-    tpm_table_u64(&table, 0);                      /* control area: a FIFO has none */
-    tpm_table_u32(&table, TPM2_START_METHOD_FIFO); /* start method */
+    tpm_table_u16(&table, 0); /* reserved */
+    tpm_table_u64(&table, control_area);
+    tpm_table_u32(&table, start_method);
     tpm_table_zeros(&table, TPM2_START_METHOD_ARGUMENTS);
     tpm_table_u32(&table, config->log_size);    /* LAML */
     tpm_table_u64(&table, config->log_address); /* LASA */
@@ -59,7 +64,7 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
     }
     switch (tpmdev_device_get_version(device)) {
     case TPM_VERSION_2_0:
-        return tpm2_table(&resolved);
+        return tpm2_table(&resolved, tpmdev_device_get_interface(device));
     case TPM_VERSION_1_2:
         return tcpa_table(&resolved);
     }

@@ -169,6 +169,44 @@ bool tpm_options_get_unsigned(const TPMOptions *options, const char *name, unsig
     return true;
 }
 
+bool tpm_options_get_address(const TPMOptions *options, const char *name, uint64_t *value,
+                             GError **error)
+{
+    const char *text = tpmdev_options_get(options, name);
+    guint64 number;
+
+    if (!text) {
+        return true;
+    }
+    bool hex = g_ascii_strncasecmp(text, "0x", 2) == 0;
+
+    if (!g_ascii_string_to_unsigned(hex ? text + 2 : text, hex ? 16 : 10, 0, G_MAXUINT64, &number,
+                                    NULL)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "parameter '%s' is '%s'; it must be an address such as 0xfed40000", name, text);
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+bool tpm_options_get_switch(const TPMOptions *options, const char *name, bool *value,
+                            GError **error)
+{
+    const char *text = tpmdev_options_get(options, name);
+
+    if (!text) {
+        return true;
+    }
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "parameter '%s' is '%s'; it must be on or off", name, text);
+        return false;
+    }
+    *value = strcmp(text, "on") == 0;
+    return true;
+}
+
 const char *tpmdev_options_get_socket(const TPMOptions *options, GError **error)
 {
     const char *path = tpmdev_options_get(options, "path");

@@ -37,4 +37,12 @@ const char *tpm_options_require(const TPMOptions *options, const char *subject, 
 bool tpm_options_get_unsigned(const TPMOptions *options, const char *name, unsigned min,
                               unsigned max, unsigned *value, GError **error);
 
+/* An address, decimal or with 0x; *value is left alone when the option is not there. */
+bool tpm_options_get_address(const TPMOptions *options, const char *name, uint64_t *value,
+                             GError **error);
+
+/* on or off; *value is left alone when the option is not there. */
+bool tpm_options_get_switch(const TPMOptions *options, const char *name, bool *value,
+                            GError **error);
+
 #endif /* TPM_OPTIONS_H */

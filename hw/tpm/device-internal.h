@@ -17,7 +17,8 @@ struct TPMDevice {
     /* Constant from tpmdev_device_new() on. */
     const TPMFrontend *frontend;
     void *model;
-    TPMBackend *backend; /* a reference */
+    uint32_t region_size; /* bytes of guest address space */
+    TPMBackend *backend;  /* a reference */
     TPMVersion version;
     TPMHost host;
     void *opaque;

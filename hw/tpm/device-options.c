@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device from QEMU's option string: `tpm-tis,tpmdev=tpm0,irq=5`.
+ * A device from QEMU's option string: `tpm-tis,tpmdev=tpm0,irq=5`, and what goes beyond QEMU.
  *
  * Neighbours: backends/tpm/options.c parses, device.c makes the device.
  */
@@ -51,13 +51,46 @@ static bool config_from_options(const TPMOptions *options, TPMDeviceConfig *conf
         return false;
     }
     config->completion_window_ns = (int64_t)window_us * 1000;
+    return tpm_options_get_address(options, "base", &config->base, error);
+}
+
+/* Where the buffer is: with the registers, or on a page of its own, which needs an address. */
+static bool crb_buffer_from_options(const TPMOptions *options, TPMDeviceConfig *config,
+                                    GError **error)
+{
+    const char *buffer = tpmdev_options_get(options, "buffer");
+    bool page = buffer && strcmp(buffer, "page") == 0;
+
+    if (buffer && !page && strcmp(buffer, "window") != 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "parameter 'buffer' is '%s'; it must be window or page", buffer);
+        return false;
+    }
+    if (!tpm_options_get_address(options, "buffer-address", &config->buffer_address, error)) {
+        return false;
+    }
+    if (page != (config->buffer_address != 0)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_MISSING_OPTION,
+                    "parameters 'buffer=page' and 'buffer-address' go together; give both");
+        return false;
+    }
     return true;
+}
+
+static bool crb_config_from_options(const TPMOptions *options, TPMDeviceConfig *config,
+                                    GError **error)
+{
+    return tpm_options_get_switch(options, "localities", &config->localities, error) &&
+           tpm_options_get_switch(options, "interrupts", &config->interrupts, error) &&
+           crb_buffer_from_options(options, config, error);
 }
 
 TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *backends,
                                          const TPMHost *host, void *opaque, GError **error)
 {
-    static const char *const names[] = { "driver", "tpmdev", "irq", "window", NULL };
+    static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
+    static const char *const crb_names[] = { "localities", "interrupts", "buffer", "buffer-address",
+                                             NULL };
     g_autoptr(TPMOptions) options = tpm_options_parse(text, "driver", error);
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
@@ -67,8 +100,10 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
     const char *model = tpm_options_require(options, "device", "driver", error);
 
     if (!model || !interface_from_model(model, &config.interface, error) ||
-        !tpm_options_check_names(options, model, names, NULL, error) ||
-        !config_from_options(options, &config, error)) {
+        !tpm_options_check_names(options, model, names,
+                                 config.interface == TPM_INTERFACE_CRB ? crb_names : NULL, error) ||
+        !config_from_options(options, &config, error) ||
+        !crb_config_from_options(options, &config, error)) {
         return NULL;
     }
     const char *id = tpmdev_options_get(options, "tpmdev");

@@ -13,6 +13,7 @@
 
 static const TPMFrontend *const frontends[] = {
     [TPM_INTERFACE_TIS] = &tpm_frontend_tis,
+    [TPM_INTERFACE_CRB] = &tpm_frontend_crb,
 };
 
 #define COMPLETION_WINDOW_MAX_NS 1000000
@@ -24,7 +25,7 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
 {
     if ((unsigned)config->interface >= G_N_ELEMENTS(frontends)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-                    "TPMDeviceConfig.interface is %d; it must be TPM_INTERFACE_TIS",
+                    "TPMDeviceConfig.interface is %d; it must be TPM_INTERFACE_TIS or _CRB",
                     (int)config->interface);
         return false;
     }
@@ -60,10 +61,11 @@ static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
         g_main_context_ref(device->host.context);
     }
     device->opaque = opaque;
-    tpm_request_init(device,
-                     MIN(device->frontend->buffer_size, tpmdev_backend_get_buffer_size(backend)),
-                     config->completion_window_ns);
-    device->model = device->frontend->new (device, config);
+    device->region_size = device->frontend->region_size(config);
+    tpm_request_init(
+        device, MIN(device->frontend->buffer_size(config), tpmdev_backend_get_buffer_size(backend)),
+        config->completion_window_ns);
+    device->model = device->frontend->create(device, config);
     return device;
 }
 
@@ -88,7 +90,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *user_config, TPMBackend *bac
     if (user_config) {
         memcpy(&config, user_config, MIN(user_config->size, sizeof(config)));
     }
-    if (!config_check(&config, error)) {
+    if (!config_check(&config, error) ||
+        !frontends[config.interface]->check(&config, tpmdev_backend_get_version(backend), error)) {
         return NULL;
     }
     TPMDevice *device = device_new(&config, backend, host, opaque);
@@ -162,7 +165,7 @@ void tpmdev_device_reset(TPMDevice *device)
 
 TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width, uint64_t *value)
 {
-    TPMAccess result = tpm_access_check(device->frontend->region_size, offset, width);
+    TPMAccess result = tpm_access_check(device->region_size, offset, width);
     uint64_t bytes = 0;
 
     if (result != TPM_ACCESS_OK) {
@@ -186,7 +189,7 @@ TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width,
 
 TPMAccess tpmdev_device_write(TPMDevice *device, uint64_t offset, unsigned width, uint64_t value)
 {
-    TPMAccess result = tpm_access_check(device->frontend->region_size, offset, width);
+    TPMAccess result = tpm_access_check(device->region_size, offset, width);
 
     if (result != TPM_ACCESS_OK) {
         return result;
@@ -207,12 +210,27 @@ TPMAccess tpmdev_device_write(TPMDevice *device, uint64_t offset, unsigned width
 
 size_t tpmdev_device_get_size(const TPMDevice *device)
 {
-    return device->frontend->region_size;
+    return device->region_size;
 }
 
 const char *tpmdev_device_get_model(const TPMDevice *device)
 {
     return device->frontend->model;
+}
+
+TPMInterface tpmdev_device_get_interface(const TPMDevice *device)
+{
+    TPMInterface interface = TPM_INTERFACE_TIS;
+
+    while (frontends[interface] != device->frontend) {
+        interface++;
+    }
+    return interface;
+}
+
+void *tpmdev_device_get_page(const TPMDevice *device)
+{
+    return device->frontend->page ? device->frontend->page(device->model) : NULL;
 }
 
 TPMVersion tpmdev_device_get_version(const TPMDevice *device)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the common part of a device asks of the register model in front of it. Each model is one
- * const TPMFrontend; hw/tpm/tis.c is the first.
+ * const TPMFrontend: hw/tpm/tis.c and crb.c.
  *
  * All these functions are called with the device's lock held. They change the model, and leave
  * what reaches beyond it, a command to send or an interrupt to raise, to the calls of
@@ -17,14 +17,17 @@ typedef struct TPMFrontend {
     /* QEMU's name for the model */
     const char *model;
 
+    /* Can it be made so, for a TPM of this version? Sets error if not. */
+    bool (*check)(const TPMDeviceConfig *config, TPMVersion version, GError **error);
+
     /* bytes of guest address space */
-    uint32_t region_size;
+    uint32_t (*region_size)(const TPMDeviceConfig *config);
 
     /* bytes of the largest command and response it can carry */
-    size_t buffer_size;
+    size_t (*buffer_size)(const TPMDeviceConfig *config);
 
-    /* Make the model; config is complete and in range. */
-    void *(*new)(TPMDevice *device, const TPMDeviceConfig *config);
+    /* Make the model; config has passed check(). */
+    void *(*create)(TPMDevice *device, const TPMDeviceConfig *config);
     void (*free)(void *model);
 
     /* Every register to its reset value; buffer_size is what the TPM and this model agree on. */
@@ -34,10 +37,14 @@ typedef struct TPMFrontend {
     uint32_t (*read)(void *model, const TPMPiece *piece);
     void (*write)(void *model, const TPMPiece *piece, uint32_t value);
 
+    /* The page a host maps as guest memory, or NULL; NULL for a model that has none. */
+    void *(*page)(void *model);
+
     /* The command is done (stage 5); response is well formed and no larger than the buffer. */
     void (*done)(void *model, const uint8_t *response, size_t size, bool selftest_done);
 } TPMFrontend;
 
 extern const TPMFrontend tpm_frontend_tis; /* tis.c */
+extern const TPMFrontend tpm_frontend_crb; /* crb.c */
 
 #endif /* TPM_FRONTEND_H */

@@ -522,11 +522,40 @@ static void tis_free(void *model)
     g_free(tis);
 }
 
+/* What only a CRB device can have, nobody can ask of this one. */
+static bool tis_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
+{
+    const char *option = config->localities       ? "localities"
+                         : config->interrupts     ? "interrupts"
+                         : config->buffer_address ? "buffer_address"
+                                                  : NULL;
+
+    (void)version; /* either will do */
+    if (option) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "TPMDeviceConfig.%s is for tpm-crb; leave it unset for tpm-tis", option);
+    }
+    return !option;
+}
+
+static uint32_t tis_region_size(const TPMDeviceConfig *config)
+{
+    (void)config;
+    return TPM_TIS_SIZE;
+}
+
+static size_t tis_buffer_size(const TPMDeviceConfig *config)
+{
+    (void)config;
+    return TPM_BUFFER_SIZE_MAX;
+}
+
 const TPMFrontend tpm_frontend_tis = {
     .model = "tpm-tis",
-    .region_size = TPM_TIS_SIZE,
-    .buffer_size = TPM_BUFFER_SIZE_MAX,
-    .new = tis_new,
+    .check = tis_check,
+    .region_size = tis_region_size,
+    .buffer_size = tis_buffer_size,
+    .create = tis_new,
     .free = tis_free,
     .reset = tis_reset,
     .read = tis_read,

@@ -30,6 +30,12 @@ G_BEGIN_DECLS
 /** Bytes of guest physical address space of a TIS device: five localities of a page each. */
 #define TPM_TIS_SIZE 0x5000u
 
+/** Bytes of guest physical address space of one locality of a CRB device. */
+#define TPM_CRB_SIZE 0x1000u
+
+/** Bytes of the page that a CRB device's buffer can be put on. */
+#define TPM_CRB_PAGE_SIZE 0x1000u
+
 /** TPMDevice: one TPM device. Opaque. */
 typedef struct TPMDevice TPMDevice;
 
@@ -37,9 +43,12 @@ typedef struct TPMDevice TPMDevice;
  * TPMInterface: which registers a device shows
  * @TPM_INTERFACE_TIS: the FIFO interface of the TCG PC Client TPM Interface Specification and of
  *                     the Platform TPM Profile, memory-mapped; QEMU's `tpm-tis`
+ * @TPM_INTERFACE_CRB: the Command Response Buffer interface of the Platform TPM Profile, for
+ *                     TPM 2.0 alone; QEMU's `tpm-crb`
  */
 typedef enum TPMInterface {
     TPM_INTERFACE_TIS,
+    TPM_INTERFACE_CRB,
 } TPMInterface;
 
 /** The completion window when nothing else is asked for, in nanoseconds. */
@@ -70,12 +79,33 @@ typedef struct TPMDeviceConfig {
      * is not waited for again until it has been quick.
      */
     int64_t completion_window_ns;
+
+    /**
+     * guest physical address of the device, a multiple of 1000h; default TPM_BASE_ADDRESS. A CRB
+     * device tells the guest where its buffer is; a TIS device makes no use of it.
+     */
+    uint64_t base;
+
+    /** CRB: localities 0 to 4 of a page each with seize, not locality 0 alone; default false */
+    bool localities;
+
+    /** CRB: the interrupts of TPM_CRB_INT_ENABLE and TPM_CRB_INT_STS; default false */
+    bool interrupts;
+
+    /**
+     * CRB: guest physical address of a page of TPM_CRB_PAGE_SIZE bytes for command and response,
+     * a multiple of it outside the device; the host maps tpmdev_device_get_page() there as memory,
+     * and the guest moves its commands without exits. Default 0: the buffer is at offset 80h of
+     * the device, and is read and written as its registers are.
+     */
+    uint64_t buffer_address;
 } TPMDeviceConfig;
 
 /** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
-        sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS            \
+        sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
+            TPM_BASE_ADDRESS, false, false, 0                                                      \
     }
 
 /**
@@ -142,7 +172,9 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
 
 /**
  * tpmdev_device_new_from_string: make a device as a command line describes it
- * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS]`; MODEL is `tpm-tis`
+ * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is `tpm-tis` or
+ *            `tpm-crb`, which also takes `localities=on|off`, `interrupts=on|off` and
+ *            `buffer=page,buffer-address=ADDRESS`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()
@@ -226,6 +258,20 @@ size_t tpmdev_device_get_size(const TPMDevice *device);
 /** tpmdev_device_get_model: QEMU's name for it, such as "tpm-tis"; static; any thread */
 TPMDEV_EXPORT
 const char *tpmdev_device_get_model(const TPMDevice *device);
+
+/** tpmdev_device_get_interface: which registers it shows; any thread */
+TPMDEV_EXPORT
+TPMInterface tpmdev_device_get_interface(const TPMDevice *device);
+
+/**
+ * tpmdev_device_get_page: the memory of a CRB device's buffer page
+ *
+ * Any thread may call it. Returns TPM_CRB_PAGE_SIZE bytes, aligned to as many, for the host to map
+ * into the guest at TPMDeviceConfig.buffer_address; they last as long as the device, and the guest
+ * may change them at any time. NULL when the device has no such page.
+ */
+TPMDEV_EXPORT
+void *tpmdev_device_get_page(const TPMDevice *device);
 
 /** tpmdev_device_get_version: the version of the TPM behind it; any thread */
 TPMDEV_EXPORT

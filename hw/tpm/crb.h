@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The state of a CRB device, shared by its two files: crb.c (registers, states and buffer) and
+ * crb-locality.c (which locality may use them).
+ */
+#ifndef TPM_CRB_H
+#define TPM_CRB_H
+
+#include "crb-regs.h"
+#include "device-internal.h"
+
+/* The states of the CRB interface, as the specification's state diagram has them. */
+typedef enum CRBState {
+    CRB_IDLE,       /* cmdReady makes it ready */
+    CRB_READY,      /* waits for a command in the buffer */
+    CRB_RECEPTION,  /* the guest writes one there */
+    CRB_EXECUTION,  /* the TPM has it */
+    CRB_COMPLETION, /* the response is in the buffer */
+} CRBState;
+
+typedef struct CRBLocality {
+    bool requested; /* waits for the device; the specification shows it to nobody */
+    uint32_t sts;   /* TPM_LOC_STS */
+    uint32_t int_enable;
+    uint32_t int_sts;
+} CRBLocality;
+
+typedef struct CRB {
+    TPMDevice *device; /* not a reference: the device owns this struct */
+
+    /* Constant. */
+    uint8_t localities; /* 1 or CRB_LOCALITIES */
+    bool interrupts;
+    uint64_t buffer_address; /* where the guest finds the buffer */
+    size_t window;           /* bytes of it */
+    uint8_t *page;           /* the buffer, where the host maps it; or NULL */
+
+    CRBState state;
+    bool idle;      /* tpmIdle: as last asked for by TPM_CRB_CTRL_REQ */
+    uint8_t active; /* the locality in use, or CRB_NO_LOCALITY */
+    uint8_t owner;  /* the last that had it, whose the buffer is */
+    uint8_t command_locality;
+    uint8_t next; /* who gets the device when the command under way has ended; or none */
+    CRBLocality locality[CRB_LOCALITIES];
+
+    uint8_t *buffer; /* command and response: `page`, or memory of our own */
+} CRB;
+
+/* ---- crb-locality.c ---- */
+
+/* The guest wrote TPM_LOC_CTRL of this locality. */
+void crb_loc_ctrl_write(CRB *crb, uint8_t locality, uint32_t value);
+
+/* What it reads from TPM_LOC_STATE, which is the same for all. */
+uint32_t crb_loc_state_read(const CRB *crb);
+
+/* The command of a locality that has lost the device has ended. */
+void crb_hand_over(CRB *crb);
+
+/* ---- crb.c ---- */
+
+/* Forget the command or response in the buffer. */
+void crb_wipe(CRB *crb);
+
+/* Something happened that this locality may have asked to be interrupted for. */
+void crb_interrupt(CRB *crb, uint8_t locality, uint32_t sources);
+
+#endif /* TPM_CRB_H */
