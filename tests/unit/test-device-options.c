@@ -83,7 +83,7 @@ static const struct {
     { "tpmdev=fake", TPM_ERROR_MISSING_OPTION,
       "device: parameter 'driver' is missing; give driver=VALUE" },
     { "tpm-none,tpmdev=fake", TPM_ERROR_NOT_FOUND,
-      "'tpm-none' is not a valid device model name; it must be one of: tpm-tis" },
+      "'tpm-none' is not a valid device model name; it must be one of: tpm-tis, tpm-crb" },
     { "tpm-tis", TPM_ERROR_MISSING_OPTION,
       "tpm-tis: 'tpmdev' property is required; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=other", TPM_ERROR_NOT_FOUND,
@@ -91,7 +91,7 @@ static const struct {
     { "tpm-tis,tpmdev=", TPM_ERROR_NOT_FOUND,
       "Property 'tpm-tis.tpmdev' can't find value ''; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=fake,color=red", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window" },
+      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base" },
     { "tpm-tis,tpmdev=fake,irq=16", TPM_ERROR_INVALID_OPTION,
       "IRQ 16 is outside valid range of 0 to 15" },
     { "tpm-tis,tpmdev=fake,irq=4294967295", TPM_ERROR_INVALID_OPTION,
@@ -104,6 +104,22 @@ static const struct {
       "parameter 'window' is '1001'; it must be a number from 0 to 1000" },
     { "tpm-tis,tpmdev=fake,window=", TPM_ERROR_INVALID_OPTION,
       "parameter 'window' is ''; it must be a number from 0 to 1000" },
+    { "tpm-tis,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base" },
+    { "tpm-crb,tpmdev=fake,base=here", TPM_ERROR_INVALID_OPTION,
+      "parameter 'base' is 'here'; it must be an address such as 0xfed40000" },
+    { "tpm-crb,tpmdev=fake,base=0xfed40080", TPM_ERROR_INVALID_OPTION,
+      "tpm-crb: base is not a multiple of 0x1000" },
+    { "tpm-crb,tpmdev=fake,localities=5", TPM_ERROR_INVALID_OPTION,
+      "parameter 'localities' is '5'; it must be on or off" },
+    { "tpm-crb,tpmdev=fake,buffer=big", TPM_ERROR_INVALID_OPTION,
+      "parameter 'buffer' is 'big'; it must be window or page" },
+    { "tpm-crb,tpmdev=fake,buffer=page", TPM_ERROR_MISSING_OPTION,
+      "parameters 'buffer=page' and 'buffer-address' go together; give both" },
+    { "tpm-crb,tpmdev=fake,buffer=page,buffer-address=0xfed50001", TPM_ERROR_INVALID_OPTION,
+      "tpm-crb: buffer_address is not a multiple of 0x1000" },
+    { "tpm-crb,tpmdev=fake,buffer=page,buffer-address=0xfed40000", TPM_ERROR_INVALID_OPTION,
+      "tpm-crb: buffer_address is inside the device; give a page beside it" },
     { "tpm-tis,tpmdev", TPM_ERROR_INVALID_OPTION,
       "parameter 'tpmdev' is not of the form NAME=VALUE" },
     { "tpm-tis,,tpmdev=fake", TPM_ERROR_INVALID_OPTION, NULL },
@@ -193,9 +209,9 @@ static void test_each_bad_field_has_its_own_message(void **state)
     TISMachine *machine = *state;
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
-    config.interface = (TPMInterface)1;
+    config.interface = (TPMInterface)2;
     assert_bad_config(machine, &config,
-                      "TPMDeviceConfig.interface is 1; it must be TPM_INTERFACE_TIS");
+                      "TPMDeviceConfig.interface is 2; it must be TPM_INTERFACE_TIS or _CRB");
     config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.irq = 16;
     assert_bad_config(machine, &config, "IRQ 16 is outside valid range of 0 to 15");
@@ -273,7 +289,8 @@ static void test_models_are_listed(void **state)
 
     (void)state;
     assert_string_equal(models[0], "tpm-tis");
-    assert_null(models[1]);
+    assert_string_equal(models[1], "tpm-crb");
+    assert_null(models[2]);
     assert_ptr_equal(tpmdev_device_get_models(), models);
 }
 
