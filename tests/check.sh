@@ -56,8 +56,8 @@ build()
     local directory=$build_root/$1
     shift
     [ -f "$directory/build.ninja" ] || rm -rf "$directory"
-    meson setup ${RECONFIGURE:-} --werror "$@" "$directory" "$source_root" > "$directory.log" 2>&1 ||
-        { cat "$directory.log"; return 1; }
+    meson setup --wrap-mode=nofallback --werror "$@" "$directory" "$source_root" \
+        > "$directory.log" 2>&1 || { cat "$directory.log"; return 1; }
     ninja -C "$directory" --quiet
 }
 
