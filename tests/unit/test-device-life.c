@@ -126,6 +126,35 @@ static void test_inline_completion_is_one_before_the_write_returns(void **state)
     }
 }
 
+static TISMachine *machine_of_callback;
+
+/* While the thread that would answer it here is in this callback, the guest gives it up. */
+static void cancel_malformed_in_callback(FakeHost *host, bool level)
+{
+    static const uint8_t bad[10] = { 0 };
+
+    (void)level;
+    host->on_irq = NULL;
+    tis_start(machine_of_callback, 0, bad, sizeof(bad));
+    assert_false(tis_has_response(machine_of_callback, 0));
+    tis_sts_set(machine_of_callback, 0, STS_CANCEL);
+}
+
+static void test_cancel_of_a_command_that_is_answered_here_is_not_counted(void **state)
+{
+    static const uint8_t wrong_size[10] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x42 };
+    TISMachine *machine = *state;
+
+    machine_of_callback = machine;
+    machine->tpm->submit_when = FAKE_AT_ONCE;
+    machine->host.on_irq = cancel_malformed_in_callback;
+    tis_write(machine, 0, REG_INT_ENABLE, 4, 0x80000000u | INT_DATA_AVAIL);
+    go(machine);
+    tis_assert_response(machine, 0, wrong_size, sizeof(wrong_size));
+    assert_int_equal(tis_statistics(machine).cancels, 0);
+    assert_int_equal(tis_statistics(machine).rejected_commands, 1);
+}
+
 static void test_statistics_of_an_older_program_are_not_written_beyond_its_size(void **state)
 {
     TISMachine *machine = *state;
@@ -328,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statistics_count_what_happened),
         cmocka_unit_test(test_inline_completion_is_one_before_the_write_returns),
+        TEST(test_cancel_of_a_command_that_is_answered_here_is_not_counted),
         TEST(test_statistics_of_an_older_program_are_not_written_beyond_its_size),
         TEST(test_device_can_be_freed_with_a_command_under_way),
         TEST_STARTING(test_device_can_be_freed_while_its_tpm_starts),

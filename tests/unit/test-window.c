@@ -103,6 +103,19 @@ static void test_long_command_neither_gains_nor_loses_trust(void **state)
     assert_false(tpm_window_begin(&window, true));
 }
 
+static void test_answer_without_a_command_changes_no_trust(void **state)
+{
+    TPMWindow window;
+
+    (void)state;
+    tpm_window_init(&window, WINDOW_NS);
+    tpm_window_begin(&window, true);
+    tpm_window_sent(&window, 0);
+    tpm_window_done(&window, 1);
+    tpm_window_done(&window, 100 * WINDOW_NS);
+    assert_true(tpm_window_begin(&window, true));
+}
+
 static void test_clock_that_stands_still_ends_the_window_after_a_thousand_looks(void **state)
 {
     TPMWindow window;
@@ -407,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_late_tpm_is_not_waited_for_until_it_was_quick),
         cmocka_unit_test(test_quick_is_up_to_eight_windows),
         cmocka_unit_test(test_long_command_neither_gains_nor_loses_trust),
+        cmocka_unit_test(test_answer_without_a_command_changes_no_trust),
         cmocka_unit_test(test_clock_that_stands_still_ends_the_window_after_a_thousand_looks),
         TEST(test_short_command_is_polled_until_it_is_done),
         TEST(test_command_that_is_done_in_submit_is_not_polled),
