@@ -406,3 +406,63 @@ class Tis:
         response = self.receive()
         self.write(self.STS, self.READY)
         return response
+
+
+class Crb:
+    """A locality of a CRB device, and the steps by which a driver carries out a command."""
+
+    LOC_STATE, LOC_CTRL, LOC_STS, INTF_ID, CTRL_EXT = 0x00, 0x08, 0x0C, 0x30, 0x38
+    CTRL_REQ, CTRL_STS, CTRL_CANCEL, CTRL_START = 0x40, 0x44, 0x48, 0x4C
+    INT_ENABLE, INT_STS = 0x50, 0x54
+    CMD_SIZE, CMD_LADDR, CMD_HADDR = 0x58, 0x5C, 0x60
+    RSP_SIZE, RSP_LADDR, RSP_HADDR, DATA_BUFFER = 0x64, 0x68, 0x6C, 0x80
+
+    REQUEST_ACCESS, RELINQUISH, CMD_READY, GO_IDLE, START, CANCEL = 1, 2, 1, 2, 1, 1
+
+    def __init__(self, qtest, locality=0, base=TIS_BASE):
+        self.qtest = qtest
+        self.base = base + (locality << 12)
+
+    def read(self, register, width='l'):
+        return self.qtest.number(f'read{width} {self.base + register:#x}')
+
+    def write(self, register, value, width='l'):
+        self.qtest.ok(f'write{width} {self.base + register:#x} {value:#x}')
+
+    def request(self):
+        self.write(self.LOC_CTRL, self.REQUEST_ACCESS)
+        wait_for(lambda: self.read(self.LOC_STS) & 1, 'grant of the locality')
+
+    def relinquish(self):
+        self.write(self.LOC_CTRL, self.RELINQUISH)
+
+    def send(self, command):
+        """Four bytes at a time, and what is left byte by byte, as memcpy_toio() might."""
+        self.write(self.CTRL_REQ, self.CMD_READY)
+        wait_for(lambda: self.read(self.CTRL_REQ) == 0, 'end of cmdReady')
+        whole = len(command) // 4 * 4
+        for at in range(0, whole, 4):
+            self.write(self.DATA_BUFFER + at, int.from_bytes(command[at:at + 4], 'little'))
+        for at in range(whole, len(command)):
+            self.write(self.DATA_BUFFER + at, command[at], 'b')
+
+    def start(self):
+        self.write(self.CTRL_START, self.START)
+
+    def wait_response(self):
+        wait_for(lambda: self.read(self.CTRL_START) == 0, 'end of the command')
+
+    def read_buffer(self, size):
+        reply = self.qtest.request(f'read {self.base + self.DATA_BUFFER:#x} {size}')
+        return bytes.fromhex(reply.removeprefix('OK 0x'))
+
+    def receive(self):
+        self.wait_response()
+        size = int.from_bytes(self.read_buffer(6)[2:], 'big')
+        assert 10 <= size <= 0x1000 - self.DATA_BUFFER, f'a response of {size} bytes'
+        return self.read_buffer(size)
+
+    def command(self, command):
+        self.send(command)
+        self.start()
+        return self.receive()

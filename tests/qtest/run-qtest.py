@@ -3,7 +3,7 @@
 """Run .qtest scripts: requests of the qtest protocol with the replies they must get.
 
 README.rst describes the format. A script runs against our machine with a TPM of libtpms or of a
-real swtpm behind it, or against a stock QEMU's own tpm-tis, which must give the same replies.
+real swtpm behind it, or against a stock QEMU's own device, which must give the same replies.
 """
 import argparse
 import os
@@ -13,12 +13,18 @@ import sys
 import time
 
 import harness
-from harness import DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
+from harness import Crb, DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
 
 REGISTERS = {
     'ACCESS': 0x00, 'INT_ENABLE': 0x08, 'INT_VECTOR': 0x0C, 'INT_STATUS': 0x10,
     'INTF_CAPABILITY': 0x14, 'STS': 0x18, 'DATA_FIFO': 0x24, 'INTERFACE_ID': 0x30,
     'XDATA_FIFO': 0x80, 'DID_VID': 0xF00, 'RID': 0xF04,
+
+    'LOC_STATE': 0x00, 'LOC_CTRL': 0x08, 'LOC_STS': 0x0C, 'INTF_ID': 0x30, 'CTRL_EXT': 0x38,
+    'CTRL_REQ': 0x40, 'CTRL_STS': 0x44, 'CTRL_CANCEL': 0x48, 'CTRL_START': 0x4C,
+    'CRB_INT_ENABLE': 0x50, 'CRB_INT_STS': 0x54, 'CMD_SIZE': 0x58, 'CMD_LADDR': 0x5C,
+    'CMD_HADDR': 0x60, 'RSP_SIZE': 0x64, 'RSP_LADDR': 0x68, 'RSP_HADDR': 0x6C,
+    'DATA_BUFFER': 0x80,
 }
 HEADERS = ('tpm', 'on', 'machine', 'device')
 SUBJECTS = ('libtpms', 'swtpm', 'qemu')
@@ -140,6 +146,9 @@ class Run:
             '<~': self.expect_regex, '<&': self.expect_masked, '?': self.poll,
             'tis-request': self.tis_request, 'tis-send': self.tis_send, 'tis-go': self.tis_go,
             'tis-recv': self.tis_recv, 'tis-command': self.tis_command, 'qmp': self.qmp,
+            'crb-request': self.crb_request, 'crb-send': self.crb_send,
+            'crb-start': self.crb_start, 'crb-recv': self.crb_recv,
+            'crb-command': self.crb_command,
         }
         if statement.word not in words:
             raise ScriptError(f'unknown statement {statement.word!r}; known are: '
@@ -214,6 +223,34 @@ class Run:
         self.tis_recv(f'{request[0]} {response}')
         tis = self._tis(request)[0]
         tis.write(tis.STS, tis.READY)
+
+    def _crb(self, text):
+        locality, _, rest = text.partition(' ')
+        return Crb(self.machine.qtest, int(locality)), rest
+
+    def crb_request(self, text):
+        self._crb(text)[0].request()
+
+    def crb_send(self, text):
+        crb, rest = self._crb(text)
+        crb.send(bytes.fromhex(rest))
+
+    def crb_start(self, text):
+        self._crb(text)[0].start()
+
+    def crb_recv(self, text):
+        crb, rest = self._crb(text)
+        response = crb.receive()
+        if not match_bytes(rest, response):
+            raise ScriptError(f'wanted response {rest}, got {response.hex(" ")}')
+
+    def crb_command(self, text):
+        request, arrow, response = text.partition(' -> ')
+        if not arrow:
+            raise ScriptError('a command is written: crb-command LOCALITY HEX -> PATTERN')
+        self.crb_send(request)
+        self.crb_start(request[0])
+        self.crb_recv(f'{request[0]} {response}')
 
     def qmp(self, text):
         reply = self.machine.qmp.execute(text)

@@ -110,6 +110,13 @@ def query_tpm(program):
                                              'options': options}]}, reply
 
 
+def query_tpm_names_the_model(program):
+    for model in ('tpm-tis', 'tpm-crb'):
+        with Machine([program, '-tpmdev', 'null,id=t', '-device', f'{model},tpmdev=t']) as machine:
+            reply = machine.qmp.execute('query-tpm')['return']
+            assert [tpm['model'] for tpm in reply] == [model], reply
+
+
 def tpmdev_without_device(program):
     with Machine([program, '-tpmdev', 'null,id=t']) as machine:
         assert machine.qmp.execute('query-tpm') == {'return': []}
@@ -119,7 +126,7 @@ def query_lists(program):
     with Machine([program]) as machine:
         models = machine.qmp.execute('query-tpm-models')['return']
         types = machine.qmp.execute('query-tpm-types')['return']
-        assert 'tpm-tis' in models, models
+        assert models == ['tpm-tis', 'tpm-crb'], models
         assert {'libtpms', 'emulator'} <= set(types), types
 
 
@@ -204,6 +211,7 @@ def main():
     tap.run('a stock QEMU says the same', conversation_with_qemu)
     tap.run('query-status', query_status, program)
     tap.run('query-tpm', query_tpm, program)
+    tap.run('query-tpm names the model', query_tpm_names_the_model, program)
     tap.run('a TPM without a device is not listed', tpmdev_without_device, program)
     tap.run('query-tpm-models and query-tpm-types', query_lists, program)
     tap.run('query-commands', query_commands, program)
