@@ -325,13 +325,15 @@ void tpm_backend_unbind(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);
     GSource *mailbox = g_steal_pointer(&backend->mailbox);
-    bool executing = backend->state == BACKEND_EXECUTING;
 
     backend->callbacks = NULL;
-    backend->state = BACKEND_STOPPED;
     while (backend->client_calls > 0) {
         g_cond_wait(&backend->client_idle, &backend->lock);
     }
+    /* Only now: a client that was told of something may have started or submitted once more. */
+    bool executing = backend->state == BACKEND_EXECUTING;
+
+    backend->state = BACKEND_STOPPED;
     backend->news = 0;
     g_clear_error(&backend->start_error);
     g_clear_error(&backend->response_error);

@@ -114,6 +114,9 @@ typedef struct TPMBackendClass {
      *
      * Must not block. Answer with tpmdev_backend_started() or tpmdev_backend_failed(). Called at
      * every device reset, also after a failure, when it should try to recover.
+     *
+     * A device may have gone with a command under way and another one come: whatever was submitted
+     * before this call is answered before this call is, or not at all.
      */
     void (*start)(void *self, size_t buffer_size);
 
