@@ -15,7 +15,7 @@
 
 /* Creation's deadline: long for peers that answer, short for those that are known not to. */
 #define PATIENT_MS   30000u
-#define IMPATIENT_MS 30u
+#define IMPATIENT_MS 1000u
 
 /* ---- what swtpm hears and says, line by line ---- */
 
