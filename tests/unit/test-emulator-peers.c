@@ -31,7 +31,7 @@ static const BadPeer bad_peers[] = {
       { SET_DATAFD, "c close" } },
     { "never answers",
       TPM_ERROR_TIMED_OUT,
-      "did not answer SET_DATAFD within 30 ms",
+      "did not answer SET_DATAFD within 1000 ms",
       IMPATIENT_MS,
       { SET_DATAFD, "c eof" } },
     { "answers half a word",
