@@ -31,6 +31,7 @@ static void give(CRB *crb, uint8_t locality)
 {
     if (crb->state == CRB_EXECUTION && crb->command_locality != locality) {
         crb->next = locality;
+        crb->locality[locality].requested = true; /* should a higher one overtake it */
         tpm_request_cancel(crb->device);
         return;
     }
@@ -61,19 +62,27 @@ static void on_request_access(CRB *crb, uint8_t locality)
 }
 
 /* The highest locality that waits gets the device. */
-static void on_relinquish(CRB *crb, uint8_t locality)
+static void give_to_highest(CRB *crb)
 {
-    crb->locality[locality].requested = false;
-    if (crb->active != locality) {
-        return;
-    }
-    crb->locality[locality].sts &= ~CRB_LOC_STS_GRANTED;
-    crb->active = CRB_NO_LOCALITY;
-    for (uint8_t i = crb->localities; i > 0 && crb->next == CRB_NO_LOCALITY; i--) {
+    for (uint8_t i = crb->localities; i > 0; i--) {
         if (crb->locality[i - 1].requested) {
             give(crb, (uint8_t)(i - 1));
             return;
         }
+    }
+}
+
+/* Give the device up, or the wait for it, or the turn that was to come when a command has ended. */
+static void on_relinquish(CRB *crb, uint8_t locality)
+{
+    crb->locality[locality].requested = false;
+    if (crb->active == locality) {
+        crb->locality[locality].sts &= ~CRB_LOC_STS_GRANTED;
+        crb->active = CRB_NO_LOCALITY;
+        give_to_highest(crb);
+    } else if (crb->next == locality) {
+        crb->next = CRB_NO_LOCALITY;
+        give_to_highest(crb);
     }
 }
 

@@ -54,12 +54,13 @@ static bool is_active(const CRB *crb, uint8_t locality)
 }
 
 /*
- * Is this locality kept from the control area and the buffer, because another has them? With one
- * locality nobody is: firmware looks at the registers before it asks for access.
+ * Is this locality kept from the control area and the buffer, because it does not have the device?
+ * What the last one left there is not for the others, even while nobody has it. With one locality
+ * nobody is: firmware looks at the registers before it asks for access.
  */
 static bool is_kept_out(const CRB *crb, uint8_t locality)
 {
-    return crb->active != CRB_NO_LOCALITY && crb->active != locality;
+    return crb->localities > 1 && crb->active != locality;
 }
 
 static void on_cmd_ready(CRB *crb, uint8_t locality)
