@@ -225,12 +225,12 @@ static bool one_round(BenchVariant *variant, const BenchCommand *command, const 
            bench_fail("%s: %s was not answered as it should be", variant->name, command->name);
 }
 
-static double ratio(const BenchVariant *base, const BenchVariant *variant, size_t rounds)
+double bench_ratio(const BenchVariant *a, const BenchVariant *b, size_t rounds)
 {
     double *ratios = g_new(double, rounds);
 
     for (size_t i = 0; i < rounds; i++) {
-        ratios[i] = variant->round_medians[i] / base->round_medians[i];
+        ratios[i] = b->round_medians[i] / a->round_medians[i];
     }
     double median = bench_median(ratios, rounds);
 
@@ -259,7 +259,7 @@ static void print_table(BenchVariant *variants, size_t n, const BenchCommand *co
         bench_say("  %-42s %9.1f %9.1f %7.2f", variants[i].name,
                   (double)bench_samples_quantile(&variants[i].samples, 0.5) / 1000,
                   (double)bench_samples_quantile(&variants[i].samples, 0.95) / 1000,
-                  ratio(&variants[0], &variants[i], plan->rounds));
+                  bench_ratio(&variants[0], &variants[i], plan->rounds));
     }
 }
 

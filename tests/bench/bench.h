@@ -124,6 +124,9 @@ bool bench_compare(BenchVariant *variants, size_t n, const BenchCommand *command
 bool bench_time_round(BenchRun run, void *self, const BenchCommand *command, size_t n,
                       int64_t gap_ns, int64_t *ns);
 
+/* Median of the rounds' ratios, b to a, of the last bench_compare(). */
+double bench_ratio(const BenchVariant *a, const BenchVariant *b, size_t rounds);
+
 /* Median of the rounds' differences in microseconds, b less a, of the last bench_compare(). */
 double bench_difference_us(const BenchVariant *a, const BenchVariant *b, size_t rounds);
 
