@@ -340,19 +340,26 @@ static void test_table_numbers_are_little_endian(void **state)
 typedef GBytes *(*TableFunction)(const TPMDevice *device, const TPMAcpiConfig *config,
                                  GError **error);
 
-static TPMDevice *new_device(TPMVersion version)
+static TPMDevice *new_device_of(TPMInterface interface, TPMVersion version)
 {
+    TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMBackend *backend = tpmdev_backend_null_new("tpm0", version, NULL);
-    TPMDevice *device = tpmdev_device_new(NULL, backend, NULL, NULL, NULL);
+
+    config.interface = interface;
+    TPMDevice *device = tpmdev_device_new(&config, backend, NULL, NULL, NULL);
 
     assert_non_null(device);
     tpmdev_backend_unref(backend);
     return device;
 }
 
-static GBytes *new_table(TableFunction function, TPMVersion version, const TPMAcpiConfig *config)
+static TPMDevice *new_device(TPMVersion version)
 {
-    TPMDevice *device = new_device(version);
+    return new_device_of(TPM_INTERFACE_TIS, version);
+}
+
+static GBytes *table_of(TableFunction function, TPMDevice *device, const TPMAcpiConfig *config)
+{
     GError *error = NULL;
     GBytes *table = function(device, config, &error);
 
@@ -360,6 +367,16 @@ static GBytes *new_table(TableFunction function, TPMVersion version, const TPMAc
     assert_non_null(table);
     tpmdev_device_free(device);
     return table;
+}
+
+static GBytes *new_table(TableFunction function, TPMVersion version, const TPMAcpiConfig *config)
+{
+    return table_of(function, new_device(version), config);
+}
+
+static GBytes *new_crb_table(TableFunction function, const TPMAcpiConfig *config)
+{
+    return table_of(function, new_device_of(TPM_INTERFACE_CRB, TPM_VERSION_2_0), config);
 }
 
 static uint8_t sum_of(GBytes *table)
@@ -399,6 +416,21 @@ static const uint8_t golden_tpm2[] = {
     0x00, 0xDE, 0xBC, 0x9A, 0x78, 0x56, 0x34, 0x12,             /* LASA */
 };
 
+/* The same with the Command Response Buffer. */
+static const uint8_t golden_tpm2_crb[] = {
+    'T',  'P',  'M',  '2',  76,   0,    0,    0,                /* signature, length */
+    4,    0xC0, 'B',  'O',  'C',  'H',  'S',  ' ',              /* revision, checksum, OEM id */
+    'B',  'X',  'P',  'C',  ' ',  ' ',  ' ',  ' ',              /* OEM table id */
+    1,    0,    0,    0,    'B',  'X',  'P',  'C',              /* OEM revision, creator id */
+    1,    0,    0,    0,                                        /* creator revision */
+    0,    0,    0,    0,                                        /* platform class, reserved */
+    0x40, 0x00, 0xD4, 0xFE, 0,    0,    0,    0,                /* control area */
+    7,    0,    0,    0,                                        /* start method: CRB */
+    0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0, 0, /* its parameters */
+    0,    0,    1,    0,                                        /* LAML: 64 KiB */
+    0x00, 0xDE, 0xBC, 0x9A, 0x78, 0x56, 0x34, 0x12,             /* LASA */
+};
+
 static const uint8_t golden_tcpa[] = {
     'T',  'C',  'P',  'A',  50,   0,    0,    0,    /* signature, length */
     2,    0xF0, 'B',  'O',  'C',  'H',  'S',  ' ',  /* revision, checksum, OEM id */
@@ -419,6 +451,13 @@ static void test_log_table_of_tpm_2_0_is_tpm2(void **state)
     (void)state;
     assert_table(new_table(tpmdev_acpi_log_table, TPM_VERSION_2_0, &golden_config), golden_tpm2,
                  sizeof(golden_tpm2));
+}
+
+static void test_log_table_of_a_crb_device_names_its_control_area(void **state)
+{
+    (void)state;
+    assert_table(new_crb_table(tpmdev_acpi_log_table, &golden_config), golden_tpm2_crb,
+                 sizeof(golden_tpm2_crb));
 }
 
 static void test_log_table_of_tpm_1_2_is_tcpa(void **state)
@@ -539,6 +578,19 @@ static void test_ssdt_of_tpm_2_0_describes_msft0101(void **state)
     (void)state;
     assert_ssdt(new_table(tpmdev_acpi_ssdt, TPM_VERSION_2_0, NULL), golden_ssdt_2_0,
                 sizeof(golden_ssdt_2_0));
+}
+
+/* All as with TIS, but for the second byte of the window's size. */
+static void test_ssdt_of_a_crb_device_has_a_window_of_a_page(void **state)
+{
+    uint8_t body[sizeof(golden_ssdt_2_0)];
+    uint8_t *window_size = body + sizeof(body) - 2 - 4; /* before EndTag and its sum */
+
+    (void)state;
+    memcpy(body, golden_ssdt_2_0, sizeof(body));
+    assert_int_equal(window_size[1], 0x50);
+    window_size[1] = 0x10;
+    assert_ssdt(new_crb_table(tpmdev_acpi_ssdt, NULL), body, sizeof(body));
 }
 
 static void test_ssdt_of_tpm_1_2_describes_pnp0c31(void **state)
@@ -819,8 +871,10 @@ int main(void)
         cmocka_unit_test(test_first_fault_is_kept_and_stops_the_encoder),
         cmocka_unit_test(test_table_numbers_are_little_endian),
         cmocka_unit_test(test_log_table_of_tpm_2_0_is_tpm2),
+        cmocka_unit_test(test_log_table_of_a_crb_device_names_its_control_area),
         cmocka_unit_test(test_log_table_of_tpm_1_2_is_tcpa),
         cmocka_unit_test(test_ssdt_of_tpm_2_0_describes_msft0101),
+        cmocka_unit_test(test_ssdt_of_a_crb_device_has_a_window_of_a_page),
         cmocka_unit_test(test_ssdt_of_tpm_1_2_describes_pnp0c31),
         cmocka_unit_test(test_config_of_an_older_caller_has_defaults_behind_its_end),
         cmocka_unit_test(test_config_base_must_be_page_aligned),
