@@ -580,6 +580,55 @@ static void test_reset_wipes_the_page_and_keeps_it(void **state)
     tis_machine_free(machine);
 }
 
+static void test_page_inside_the_device_is_refused(void **state)
+{
+    static const struct {
+        uint64_t address;
+        bool localities;
+        bool is_good;
+    } cases[] = {
+        { CRB_BASE, false, false },         { CRB_BASE + 0x1000, false, true },
+        { CRB_BASE - 0x1000, false, true }, { CRB_BASE + 0x4000, true, false },
+        { CRB_BASE + 0x5000, true, true },  { CRB_BASE + 0x5800, true, false },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        TISMachine *machine = crb_machine_prepare();
+        g_autoptr(GError) error = NULL;
+
+        machine->config.buffer_address = cases[i].address;
+        machine->config.localities = cases[i].localities;
+        machine->device = tpmdev_device_new(&machine->config, machine->tpm->backend,
+                                            &machine->host.host, &machine->host, &error);
+        assert_int_equal(machine->device != NULL, cases[i].is_good);
+        assert_int_equal(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION),
+                         !cases[i].is_good);
+        tis_machine_free(machine);
+    }
+}
+
+static void test_page_is_wiped_for_the_next_locality(void **state)
+{
+    TISMachine *machine = crb_machine_prepare_told();
+
+    (void)state;
+    machine->config.localities = true;
+    uint8_t *page = plug_page(machine);
+
+    crb_request(machine, 1);
+    memcpy(page, command_2_0, sizeof(command_2_0));
+    crb_go(machine, 1);
+    crb_loc(machine, 3, LOC_SEIZE);
+    memset(page, 0xEE, 0x1000);
+    fake_backend_answer(machine->tpm);
+    assert_page(page, NULL, 0);
+    memset(page, 0xEE, 0x1000);
+    crb_loc(machine, 4, LOC_SEIZE);
+    assert_page(page, NULL, 0);
+    tis_machine_free(machine);
+}
+
 static void test_device_with_a_page_is_freed_while_a_command_runs(void **state)
 {
     TISMachine *machine = crb_machine_prepare_told();
@@ -616,6 +665,8 @@ static const struct CMUnitTest named_tests[] = {
     cmocka_unit_test(test_page_written_while_a_command_runs_changes_nothing),
     cmocka_unit_test(test_with_a_page_the_device_has_no_buffer_of_its_own),
     cmocka_unit_test(test_reset_wipes_the_page_and_keeps_it),
+    cmocka_unit_test(test_page_inside_the_device_is_refused),
+    cmocka_unit_test(test_page_is_wiped_for_the_next_locality),
     cmocka_unit_test(test_device_with_a_page_is_freed_while_a_command_runs),
 };
 
