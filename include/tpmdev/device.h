@@ -52,7 +52,7 @@ typedef enum TPMInterface {
 } TPMInterface;
 
 /** The completion window when nothing else is asked for, in nanoseconds. */
-#define TPM_COMPLETION_WINDOW_DEFAULT_NS 50000
+#define TPM_COMPLETION_WINDOW_DEFAULT_NS 100000
 
 /**
  * TPMDeviceConfig: how a device is to be

@@ -29,7 +29,7 @@ BASE = "QEMU's tpm-tis, swtpm"
 VARIANTS = {
     BASE: ["--own-device", "--tpmdev", "emulator"],
     "ours, swtpm": ["--tpmdev", "emulator"],
-    "ours, swtpm, window 100 us": ["--tpmdev", "emulator", "--window", "100"],
+    "ours, swtpm, window 50 us": ["--tpmdev", "emulator", "--window", "50"],
     "ours, swtpm, window off": ["--tpmdev", "emulator", "--window", "0"],
     "ours, libtpms": ["--tpmdev", "libtpms"],
     "ours, libtpms, window off": ["--tpmdev", "libtpms", "--window", "0"],
