@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # One command from a fresh Debian 12 machine to a Linux guest that uses our TPM: installs what is
-# missing, builds, and boots SeaBIOS and Debian's kernel in Debian's own QEMU.
+# missing, builds, and boots firmware and Debian's kernel in Debian's own QEMU.
 
 set -eu
 
@@ -19,7 +19,8 @@ usage: tests/demo.sh [options]
 Boots a Linux guest with a TPM of libtpmdev in Debian's own, unpatched QEMU and shows what it
 says of its TPM. Everything that is needed is installed, built and fetched first.
 
-  --device MODEL   the TPM's registers: tpm-tis (default)
+  --device MODEL   the TPM's registers: tpm-tis (default) or tpm-crb
+  --firmware NAME  seabios (default) or ovmf
   --tpmdev TYPE    the TPM behind them: libtpms, in QEMU's process (default), or emulator, which
                    is swtpm in a process of its own
   --keep           keep the TPM's state for the next run with --keep; see its resets count up
@@ -36,11 +37,11 @@ die()
     exit 2
 }
 
-device=tpm-tis tpmdev=libtpms keep=
+device=tpm-tis firmware=seabios tpmdev=libtpms keep=
 while [ $# -gt 0 ]; do
     case $1 in
-    --device=* | --tpmdev=*) option=${1%%=*} value=${1#*=} ;;
-    --device | --tpmdev)
+    --device=* | --firmware=* | --tpmdev=*) option=${1%%=*} value=${1#*=} ;;
+    --device | --firmware | --tpmdev)
         option=$1
         [ $# -ge 2 ] || die "option $1 needs a value; see --help"
         value=$2
@@ -52,6 +53,7 @@ while [ $# -gt 0 ]; do
     shift
     case $option in
     --device) device=$value ;;
+    --firmware) firmware=$value ;;
     --tpmdev) tpmdev=$value ;;
     --keep) keep=1 ;;
     --help)
@@ -61,8 +63,13 @@ while [ $# -gt 0 ]; do
     esac
 done
 case $device in
-tpm-tis) ;;
-*) die "unknown device '$device'; --device takes tpm-tis" ;;
+tpm-tis | tpm-crb) ;;
+*) die "unknown device '$device'; --device takes tpm-tis or tpm-crb" ;;
+esac
+case $firmware in
+seabios) firmware_name=SeaBIOS ;;
+ovmf) firmware_name=OVMF ;;
+*) die "unknown firmware '$firmware'; --firmware takes seabios or ovmf" ;;
 esac
 case $tpmdev in
 libtpms | emulator) ;;
@@ -134,12 +141,12 @@ boot_part()
     else
         set --
     fi
-    run_guest show --device "$device" --tpmdev "$tpmdev" "$@"
+    run_guest show --device "$device" --firmware "$firmware" --tpmdev "$tpmdev" "$@"
 }
 
 part 'Debian packages' install_part
 part 'The library, the plugin for QEMU and the program for the guest' build_part
 part "Debian's kernel for the guest" run_guest fetch
-part "SeaBIOS and Linux with $device, TPM by $tpmdev" boot_part
+part "$firmware_name and Linux with $device, TPM by $tpmdev" boot_part
 
 printf '\n==> Done. How long each part took:\n%s' "$times"

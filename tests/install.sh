@@ -11,9 +11,10 @@
 build_packages='meson ninja-build gcc libc6-dev pkg-config libglib2.0-dev libtpms-dev
     libcmocka-dev libjson-glib-dev'
 
-# To boot guests: QEMU with its firmware, a TPM in a process of its own, what goes into the guest,
+# To boot guests: QEMU with SeaBIOS and OVMF, a TPM in a process of its own, what goes into the guest,
 # and apt-get to fetch its kernel.
-guest_packages='qemu-system-x86 seabios swtpm busybox-static python3 apt dpkg ca-certificates'
+guest_packages='qemu-system-x86 seabios ovmf swtpm busybox-static python3 apt dpkg
+    ca-certificates'
 
 # What the other suites take: a C++ compiler for the headers, real TPM software, iasl to judge our
 # AML, and the checks of the style and of the documents.

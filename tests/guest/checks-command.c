@@ -5,8 +5,9 @@
  *
  * What "4 KiB-class" can be with libtpms 0.9.2. A TPM 1.2 hashes 4032 bytes in one command of 4046.
  * A TPM 2.0 takes at most 1024 bytes of data (TPM2B_MAX_BUFFER) in any command, and gives no more
- * in any response; there is no valid command of 4096 bytes. So one that long is sent, and what is
- * checked is that the TPM answers it with the code for too long a parameter list.
+ * in any response; there is no valid command of 4096 bytes, nor of the 3968 that a CRB device
+ * takes. So one that long is sent, and what is checked is that the TPM answers it with the code for
+ * too long a parameter list.
  *
  * Neighbours: guest-check.c runs these.
  */
@@ -78,7 +79,7 @@ char *check_largest_command(Guest *guest)
     /* TPM_RC_SIZE of a parameter list that is too long; TPM_BAD_PARAM_SIZE */
     uint32_t expected = guest->tpm2 ? 0x095 : 0x19;
 
-    oversized_command(guest, TPM_CHAR_MAX);
+    oversized_command(guest, guest->largest);
     uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
 
     if (code == TPM_CHAR_NO_RESPONSE) {
@@ -89,7 +90,7 @@ char *check_largest_command(Guest *guest)
 
 char *check_too_large_command(Guest *guest)
 {
-    oversized_command(guest, TPM_CHAR_MAX + 1);
+    oversized_command(guest, guest->largest + 1);
     uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
 
     if (code != TPM_CHAR_NO_RESPONSE || errno != E2BIG) {

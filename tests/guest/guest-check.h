@@ -51,10 +51,15 @@
 /* The PCR of Linux's own measurements (IMA), which the firmware's log does not know. */
 #define PCR_IMA 10u
 
+/* Bytes of a CRB device's buffer: a page without its registers. */
+#define CRB_BUFFER_SIZE 3968u
+
 /* The TPM under test. */
 typedef struct Guest {
     int fd;             /* /dev/tpm0 */
     bool tpm2;          /* else TPM 1.2 */
+    bool crb;           /* else TIS */
+    unsigned largest;   /* bytes of a command the device takes */
     TPMMessage command; /* too large for a stack of many calls */
     TPMMessage response;
 } Guest;
@@ -96,7 +101,7 @@ void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed);
 
 /* checks-kernel.c: what Linux says of the TPM */
 char *check_version(Guest *guest);
-char *check_kernel_line(Guest *guest);
+char *check_kernel_driver(Guest *guest);
 char *check_acpi_device(Guest *guest);
 char *check_kernel_complaints(Guest *guest);
 char *check_resource_manager(Guest *guest);

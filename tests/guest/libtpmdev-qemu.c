@@ -121,13 +121,15 @@ static bool parse_option(Options *options, const char *name, const char *value)
     } else if (strcmp(name, "stats") == 0) {
         options->stats = value;
     } else if (strcmp(name, "base") == 0) {
+        append_option(options->for_device, name, value);
         return parse_number(name, value, &options->base);
     } else if (strcmp(name, "log") == 0) {
         return parse_number(name, value, &options->log_address);
     } else if (strcmp(name, "irq") == 0) {
         append_option(options->for_device, name, value);
         options->irq = (unsigned)g_ascii_strtoull(value, NULL, 0); /* the device checks it */
-    } else if (strcmp(name, "window") == 0) {
+    } else if (strcmp(name, "window") == 0 || strcmp(name, "localities") == 0 ||
+               strcmp(name, "interrupts") == 0) {
         append_option(options->for_device, name, value);
     } else {
         append_option(options->for_backend, name, value);

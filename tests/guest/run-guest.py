@@ -9,6 +9,7 @@ with a deadline. Whatever was started is ended by its process id, however the ru
 import argparse
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,7 +161,7 @@ class Run:
             self.swtpm = Swtpm(self.state, self.args.tpm)
 
     def _tpm_arguments(self):
-        """Ours by the plugin, or for comparison QEMU's own tpm-tis."""
+        """Ours by the plugin, or for comparison QEMU's own device."""
         if self.args.own_device:
             return ["-chardev", f"socket,id=chr,path={self.swtpm.socket}", "-tpmdev",
                     "emulator,id=tpm0,chardev=chr", "-device", f"{self.args.device},tpmdev=tpm0"]
@@ -173,6 +174,19 @@ class Run:
             options += f",window={self.args.window}"
         return ["-plugin", f"{self.args.plugin},{options},stats={self.statistics_file}"]
 
+    def _firmware_arguments(self):
+        """SeaBIOS is QEMU's default; OVMF is in flash, with variables it may write."""
+        if self.args.firmware == "seabios":
+            return []
+        code = os.path.join(self.args.ovmf, "OVMF_CODE_4M.fd")
+        variables = os.path.join(self.directory, "OVMF_VARS_4M.fd")
+        if not os.path.exists(code):
+            raise Failure(f"there is no {code}; install the package ovmf")
+        if not os.path.exists(variables):
+            shutil.copyfile(os.path.join(self.args.ovmf, "OVMF_VARS_4M.fd"), variables)
+        return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+                "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+
     def qemu(self, mode):
         kernel = guest_kernel.ensure(self.args.cache)
         initrd = os.path.join(self.directory, "initramfs.gz")
@@ -182,16 +196,19 @@ class Run:
         # Intel's since Linux leaves a TPM's random numbers alone on AMD's. loglevel=1: a message
         # of the kernel's must not break a line of ours; guest-init shows them when all is not well.
         command = [self.args.qemu, "-machine", self.args.machine, "-accel", "tcg", "-cpu",
-                   "Westmere", "-smp", str(self.args.smp), "-m", "256", "-display", "none",
+                   "Westmere", "-smp", str(self.args.smp), "-m",
+                   "512" if self.args.firmware == "ovmf" else "256", "-display", "none",
                    "-nodefaults", "-no-user-config", "-serial", "stdio", "-kernel", kernel,
                    "-initrd", initrd, "-append",
                    f"console=ttyS0 loglevel=1 nokaslr panic=-1 guest.mode={mode} "
-                   f"guest.version={self.args.tpm} guest.count={self.args.count}"]
+                   f"guest.version={self.args.tpm} guest.device={self.args.device} "
+                   f"guest.count={self.args.count}"]
         environment = dict(os.environ)
         if not self.args.own_device:
             environment = sanitizer.environment(self.args.plugin)
         with open(os.path.join(self.directory, "stderr"), "ab") as errors:
-            return Qemu(command + self._tpm_arguments(), environment, errors)
+            return Qemu(command + self._firmware_arguments() + self._tpm_arguments(), environment,
+                        errors)
 
     def stderr(self):
         with open(os.path.join(self.directory, "stderr"), encoding="utf-8",
@@ -361,7 +378,9 @@ def parse_arguments():
     parser.add_argument("--guest-check", required=True, help="the static program for the guest")
     parser.add_argument("--cache", required=True,
                         help="where the guest's kernel is kept, unless TPMDEV_GUEST_CACHE says")
-    parser.add_argument("--device", default="tpm-tis")
+    parser.add_argument("--device", choices=("tpm-tis", "tpm-crb"), default="tpm-tis")
+    parser.add_argument("--firmware", choices=("seabios", "ovmf"), default="seabios")
+    parser.add_argument("--ovmf", default="/usr/share/OVMF", help="where OVMF_CODE_4M.fd is")
     parser.add_argument("--tpmdev", choices=("libtpms", "emulator"), default="libtpms")
     parser.add_argument("--tpm", choices=("1.2", "2.0"), default="2.0", help="the TPM's version")
     parser.add_argument("--machine", default="q35", help="q35 or pc")
@@ -370,7 +389,7 @@ def parse_arguments():
     parser.add_argument("--window", type=int, help="the completion window in microseconds")
     parser.add_argument("--count", type=int, default=1000, help="commands of each kind for bench")
     parser.add_argument("--own-device", action="store_true",
-                        help="QEMU's own tpm-tis and tpmdev emulator instead of ours")
+                        help="QEMU's own device and tpmdev emulator instead of ours")
     parser.add_argument("--qemu", default="qemu-system-x86_64")
     parser.add_argument("--busybox", default="/bin/busybox")
     args = parser.parse_args()
