@@ -95,7 +95,7 @@ if ! $fast; then
 
     say "AddressSanitizer and UndefinedBehaviorSanitizer"
     build asan -Db_sanitize=address,undefined -Db_lundef=false
-    run asan asan unit fuzz qtest bench
+    run asan asan unit api fuzz qtest bench guest
 
     say "ThreadSanitizer"
     build tsan -Db_sanitize=thread -Db_lundef=false
