@@ -14,6 +14,7 @@
 static const TPMFrontend *const frontends[] = {
     [TPM_INTERFACE_TIS] = &tpm_frontend_tis,
     [TPM_INTERFACE_CRB] = &tpm_frontend_crb,
+    [TPM_INTERFACE_TIS_SYSBUS] = &tpm_frontend_tis_sysbus,
 };
 
 #define COMPLETION_WINDOW_MAX_NS 1000000
@@ -25,8 +26,8 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
 {
     if ((unsigned)config->interface >= G_N_ELEMENTS(frontends)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-                    "TPMDeviceConfig.interface is %d; it must be TPM_INTERFACE_TIS or _CRB",
-                    (int)config->interface);
+                    "TPMDeviceConfig.interface is %d; it must be one of TPMInterface's, 0 to %d",
+                    (int)config->interface, (int)G_N_ELEMENTS(frontends) - 1);
         return false;
     }
     if (config->irq > IRQ_MAX) {

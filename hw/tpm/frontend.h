@@ -44,7 +44,8 @@ typedef struct TPMFrontend {
     void (*done)(void *model, const uint8_t *response, size_t size, bool selftest_done);
 } TPMFrontend;
 
-extern const TPMFrontend tpm_frontend_tis; /* tis.c */
-extern const TPMFrontend tpm_frontend_crb; /* crb.c */
+extern const TPMFrontend tpm_frontend_tis;        /* tis.c */
+extern const TPMFrontend tpm_frontend_tis_sysbus; /* tis.c */
+extern const TPMFrontend tpm_frontend_crb;        /* crb.c */
 
 #endif /* TPM_FRONTEND_H */

@@ -440,14 +440,14 @@ static const TISRegister *find_register(uint32_t offset)
 #define LOCALITY_OF(piece) ((uint8_t)((piece)->reg >> TIS_LOCALITY_SHIFT))
 #define OFFSET_OF(piece)   ((piece)->reg & ((1u << TIS_LOCALITY_SHIFT) - 1))
 
-static uint32_t tis_read(void *model, const TPMPiece *piece)
+uint32_t tis_register_read(void *model, const TPMPiece *piece)
 {
     const TISRegister *reg = find_register(OFFSET_OF(piece));
 
     return reg ? reg->read(model, LOCALITY_OF(piece), piece) : TIS_NO_REGISTER;
 }
 
-static void tis_write(void *model, const TPMPiece *piece, uint32_t value)
+void tis_register_write(void *model, const TPMPiece *piece, uint32_t value)
 {
     const TISRegister *reg = find_register(OFFSET_OF(piece));
     uint8_t locality = LOCALITY_OF(piece);
@@ -461,7 +461,7 @@ static void tis_write(void *model, const TPMPiece *piece, uint32_t value)
 /* ---- completion, reset, life ---- */
 
 /* Stage 5: the response is there. The one that waits for an abort is not for anyone to read. */
-static void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_done)
+void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_done)
 {
     TIS *tis = model;
     uint8_t locality = tis->command_locality;
@@ -482,7 +482,7 @@ static void tis_done(void *model, const uint8_t *response, size_t size, bool sel
     tis_interrupt(tis, locality, TIS_INT_DATA_AVAIL | TIS_INT_STS_VALID);
 }
 
-static void tis_reset(void *model, size_t buffer_size)
+void tis_reset(void *model, size_t buffer_size)
 {
     TIS *tis = model;
 
@@ -504,7 +504,7 @@ static void tis_reset(void *model, size_t buffer_size)
     update_irq(tis);
 }
 
-static void *tis_new(TPMDevice *device, const TPMDeviceConfig *config)
+void *tis_new(TPMDevice *device, const TPMDeviceConfig *config)
 {
     TIS *tis = g_new0(TIS, 1);
 
@@ -514,7 +514,7 @@ static void *tis_new(TPMDevice *device, const TPMDeviceConfig *config)
     return tis;
 }
 
-static void tis_free(void *model)
+void tis_free(void *model)
 {
     TIS *tis = model;
 
@@ -522,20 +522,32 @@ static void tis_free(void *model)
     g_free(tis);
 }
 
-/* What only a CRB device can have, nobody can ask of this one. */
-static bool tis_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
+bool tis_check_config(const char *model, const TPMDeviceConfig *config, GError **error)
 {
     const char *option = config->localities       ? "localities"
                          : config->interrupts     ? "interrupts"
                          : config->buffer_address ? "buffer_address"
                                                   : NULL;
 
-    (void)version; /* either will do */
     if (option) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-                    "TPMDeviceConfig.%s is for tpm-crb; leave it unset for tpm-tis", option);
+                    "TPMDeviceConfig.%s is for tpm-crb; leave it unset for %s", option, model);
     }
     return !option;
+}
+
+/* ---- the front ends: these registers, memory-mapped ---- */
+
+static bool isa_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
+{
+    (void)version; /* either will do */
+    return tis_check_config(tpm_frontend_tis.model, config, error);
+}
+
+static bool sysbus_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
+{
+    (void)version;
+    return tis_check_config(tpm_frontend_tis_sysbus.model, config, error);
 }
 
 static uint32_t tis_region_size(const TPMDeviceConfig *config)
@@ -544,23 +556,36 @@ static uint32_t tis_region_size(const TPMDeviceConfig *config)
     return TPM_TIS_SIZE;
 }
 
-static size_t tis_buffer_size(const TPMDeviceConfig *config)
+size_t tis_buffer_size(const TPMDeviceConfig *config)
 {
     (void)config;
     return TPM_BUFFER_SIZE_MAX;
 }
 
+/* clang-format off */
+#define TIS_MMIO_FUNCTIONS          \
+    .region_size = tis_region_size, \
+    .buffer_size = tis_buffer_size, \
+    .create = tis_new,              \
+    .free = tis_free,               \
+    .reset = tis_reset,             \
+    .read = tis_register_read,      \
+    .write = tis_register_write,    \
+    .done = tis_done
+/* clang-format on */
+
+/* Where a PC has it, on the LPC bus. */
 const TPMFrontend tpm_frontend_tis = {
     .model = "tpm-tis",
-    .check = tis_check,
-    .region_size = tis_region_size,
-    .buffer_size = tis_buffer_size,
-    .create = tis_new,
-    .free = tis_free,
-    .reset = tis_reset,
-    .read = tis_read,
-    .write = tis_write,
-    .done = tis_done,
+    .check = isa_check,
+    TIS_MMIO_FUNCTIONS,
+};
+
+/* Anywhere in memory, for machines that are no PC. */
+const TPMFrontend tpm_frontend_tis_sysbus = {
+    .model = "tpm-tis-device",
+    .check = sysbus_check,
+    TIS_MMIO_FUNCTIONS,
 };
 
 G_STATIC_ASSERT(TPM_TIS_SIZE == TIS_LOCALITIES << TIS_LOCALITY_SHIFT);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The state of a TIS device, shared by its two files: tis.c (registers and the five states) and
- * tis-locality.c (which locality may use them).
+ * tis-locality.c (which locality may use them). The same registers stand behind every bus: memory
+ * (the front ends in tis.c), I2C and SPI, whose front ends have a TIS and reach it by the
+ * functions at the end.
  */
 #ifndef TPM_TIS_H
 #define TPM_TIS_H
@@ -75,5 +77,18 @@ void tis_enter(TIS *tis, uint8_t locality, TISState state, uint32_t sts);
 
 /* Something happened that this locality may have asked to be interrupted for. */
 void tis_interrupt(TIS *tis, uint8_t locality, uint32_t sources);
+
+/* ---- tis.c: the registers, for the front end of any bus; `model` is a TIS, see frontend.h ---- */
+
+void *tis_new(TPMDevice *device, const TPMDeviceConfig *config);
+void tis_free(void *model);
+void tis_reset(void *model, size_t buffer_size);
+uint32_t tis_register_read(void *model, const TPMPiece *piece);
+void tis_register_write(void *model, const TPMPiece *piece, uint32_t value);
+void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_done);
+size_t tis_buffer_size(const TPMDeviceConfig *config);
+
+/* Fails, naming it, on a member of the configuration that only a CRB device has. */
+bool tis_check_config(const char *model, const TPMDeviceConfig *config, GError **error);
 
 #endif /* TPM_TIS_H */

@@ -45,10 +45,15 @@ typedef struct TPMDevice TPMDevice;
  *                     the Platform TPM Profile, memory-mapped; QEMU's `tpm-tis`
  * @TPM_INTERFACE_CRB: the Command Response Buffer interface of the Platform TPM Profile, for
  *                     TPM 2.0 alone; QEMU's `tpm-crb`
+ * @TPM_INTERFACE_TIS_SYSBUS: the registers of TPM_INTERFACE_TIS at any address, for machines that
+ *                     are no PC; QEMU's `tpm-tis-device`
+ *
+ * New interfaces are only ever added at the end.
  */
 typedef enum TPMInterface {
     TPM_INTERFACE_TIS,
     TPM_INTERFACE_CRB,
+    TPM_INTERFACE_TIS_SYSBUS,
 } TPMInterface;
 
 /** The completion window when nothing else is asked for, in nanoseconds. */
@@ -172,8 +177,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
 
 /**
  * tpmdev_device_new_from_string: make a device as a command line describes it
- * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is `tpm-tis` or
- *            `tpm-crb`, which also takes `localities=on|off`, `interrupts=on|off` and
+ * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is one of
+ *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`, `interrupts=on|off` and
  *            `buffer=page,buffer-address=ADDRESS`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()

@@ -32,7 +32,7 @@ typedef struct OptionRow {
 static const OptionRow option_rows[] = {
     { "chardev", OPTION_CHARDEV, true, "socket,id=ID,path=PATH[,server=on|off] or stdio,id=ID" },
     { "device", OPTION_DEVICE, true, "MODEL,tpmdev=ID[,irq=N] a TPM device; `help` lists models" },
-    { "m", OPTION_MEMORY, true, "[size=]N[K|M|G] guest memory at address 0" },
+    { "m", OPTION_MEMORY, true, "[size=]N[K|M|G] guest memory" },
     { "mon", OPTION_MON, true, "chardev=ID,mode=control a QMP monitor" },
     { "object", OPTION_OBJECT, true, "monitor-qmp,id=ID,chardev=ID a QMP monitor" },
     { "qmp", OPTION_QMP, true, "unix:PATH[,server=on] a QMP monitor" },

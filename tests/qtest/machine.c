@@ -8,9 +8,6 @@
 
 #include <string.h>
 
-/* The interrupt line of the device when `irq=` does not say, as in QEMU. */
-#define TPM_IRQ_DEFAULT 5
-
 /* As in QEMU, a machine whose TPM does not start does not start; nanoseconds. */
 #define START_TIMEOUT_NS G_GINT64_CONSTANT(30000000000)
 
@@ -22,6 +19,7 @@ struct Machine {
     TPMBackend *backend;
     char *backend_options;
     TPMDevice *device;
+    uint64_t device_base;
     uint64_t device_size;
     unsigned device_irq;
 
@@ -29,8 +27,13 @@ struct Machine {
     void *irq_opaque;
 };
 
+/*
+ * As QEMU's machines have it: a PC; `virt`, whose platform bus begins at 0C000000h and at shared
+ * peripheral interrupt 112.
+ */
 static const MachineArch arch_rows[] = {
-    { "x86_64", "little", "ioapic", "tpm-tis", TPM_BASE_ADDRESS },
+    { "x86_64", "little", "ioapic", 5, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" } },
+    { "aarch64", "little", "gic", 112, 0x40000000, 0x0C000000, { "tpm-tis-device", "tpm-crb" } },
 };
 
 const MachineArch *machine_arch_of(const char *program)
@@ -145,17 +148,54 @@ static bool take_ppi(const KeyVal *keyval, GError **error)
     return true;
 }
 
+/* A model the library knows may still not be one for this machine. */
+static bool check_model(const Machine *machine, const char *model, GError **error)
+{
+    const char *const *models = machine->arch->models;
+    g_autofree char *list = g_strjoinv(", ", (char **)models);
+
+    if (!model || !g_strv_contains(tpmdev_device_get_models(), model) ||
+        g_strv_contains(models, model)) {
+        return true; /* or the library's to refuse */
+    }
+    g_set_error(error, MACHINE_ERROR, 0, "'%s' has no place in the %s machine; it takes one of: %s",
+                model, machine->arch->name, list);
+    return false;
+}
+
+/* Where the device is and which line it has: the options say, or the machine does. */
+static void place_device(Machine *machine, const KeyVal *keyval)
+{
+    const char *irq = keyval_get(keyval, "irq");
+    const char *base = keyval_get(keyval, "base");
+
+    machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : machine->arch->irq;
+    machine->device_base = base ? g_ascii_strtoull(base, NULL, 0) : machine->arch->tpm_base;
+    machine->device_size = tpmdev_device_get_size(machine->device);
+}
+
+/* What the library is told: not of `ppi`, and of the base also when the options leave it out. */
+static char *options_for_library(const Machine *machine, const KeyVal *keyval)
+{
+    g_autofree char *options = keyval_format(keyval, "ppi");
+
+    if (keyval_get(keyval, "base")) {
+        return g_steal_pointer(&options);
+    }
+    return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x", options, machine->arch->tpm_base);
+}
+
 bool machine_add_device(Machine *machine, const char *options, GError **error)
 {
     g_autoptr(KeyVal) keyval = keyval_parse(options, "driver", error);
     TPMBackend *const backends[] = { machine->backend, NULL };
     TPMHost host = TPM_HOST_INIT;
 
-    if (!keyval || !take_ppi(keyval, error)) {
+    if (!keyval || !take_ppi(keyval, error) ||
+        !check_model(machine, keyval_get(keyval, "driver"), error)) {
         return false;
     }
-    g_autofree char *for_library = keyval_format(keyval, "ppi");
-    const char *irq = keyval_get(keyval, "irq");
+    g_autofree char *for_library = options_for_library(machine, keyval);
 
     host.set_irq = on_set_irq;
     host.guest_error = on_guest_error;
@@ -166,8 +206,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
         return false;
     }
     machine->device = device;
-    machine->device_size = tpmdev_device_get_size(device);
-    machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : TPM_IRQ_DEFAULT;
+    place_device(machine, keyval);
     return tpmdev_device_wait_ready(device, START_TIMEOUT_NS, error);
 }
 
@@ -186,13 +225,12 @@ static bool is_within(uint64_t address, uint64_t width, uint64_t base, uint64_t 
 
 static bool is_ram(const Machine *machine, uint64_t address, uint64_t width)
 {
-    return is_within(address, width, 0, machine->ram_size);
+    return is_within(address, width, machine->arch->ram_base, machine->ram_size);
 }
 
 static bool is_tpm(const Machine *machine, uint64_t address, uint64_t width)
 {
-    return machine->device &&
-           is_within(address, width, machine->arch->tpm_base, machine->device_size);
+    return machine->device && is_within(address, width, machine->device_base, machine->device_size);
 }
 
 /* An access across the edge of something is made byte by byte. */
@@ -211,11 +249,11 @@ uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
     uint64_t value = 0;
 
     if (is_ram(machine, address, width)) {
-        memcpy(&value, machine->ram + address, width);
+        memcpy(&value, machine->ram + (address - machine->arch->ram_base), width);
         return GUINT64_FROM_LE(value);
     }
     if (is_tpm(machine, address, width)) {
-        tpmdev_device_read(machine->device, address - machine->arch->tpm_base, width, &value);
+        tpmdev_device_read(machine->device, address - machine->device_base, width, &value);
         return value;
     }
     return load_bytes(machine, address, width);
@@ -225,9 +263,9 @@ void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t 
 {
     if (is_ram(machine, address, width)) {
         value = GUINT64_TO_LE(value);
-        memcpy(machine->ram + address, &value, width);
+        memcpy(machine->ram + (address - machine->arch->ram_base), &value, width);
     } else if (is_tpm(machine, address, width)) {
-        tpmdev_device_write(machine->device, address - machine->arch->tpm_base, width, value);
+        tpmdev_device_write(machine->device, address - machine->device_base, width, value);
     } else {
         for (unsigned i = 0; i < width && width > 1; i++) {
             machine_store(machine, address + i, 1, value >> (8 * i) & 0xFF);

@@ -16,8 +16,10 @@ typedef struct MachineArch {
     const char *name;           /* as in tpmdev-system-NAME */
     const char *endianness;     /* qtest's answer: little or big */
     const char *irq_controller; /* what irq_intercept_in can name */
-    const char *tpm_model;      /* the TPM device it has a place for */
-    uint64_t tpm_base;          /* and that place */
+    unsigned irq;               /* the TPM's input of it when `irq=` does not say */
+    uint64_t ram_base;          /* where guest memory begins */
+    uint64_t tpm_base;          /* where the TPM device is when `base=` does not say */
+    const char *models[3];      /* the TPM devices it has a place for, NULL-terminated */
 } MachineArch;
 
 /* The row whose name is in the program's; the first row when there is none. */

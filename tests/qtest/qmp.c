@@ -167,6 +167,12 @@ static void add_tpmdev_option(void *opaque, const char *name, const char *value)
     }
 }
 
+/* QEMU's schema has a name for the registers, and none for the bus they are on. */
+static const char *schema_model(const TPMDevice *device)
+{
+    return tpmdev_device_get_interface(device) == TPM_INTERFACE_CRB ? "tpm-crb" : "tpm-tis";
+}
+
 static void on_query_tpm(Qmp *qmp, JsonBuilder *builder)
 {
     TPMDevice *device = machine_tpm(qmp->machine);
@@ -178,7 +184,7 @@ static void on_query_tpm(Qmp *qmp, JsonBuilder *builder)
             keyval_parse(machine_tpmdev_options(qmp->machine), "type", NULL);
 
         json_builder_begin_object(builder);
-        add_string(builder, "model", tpmdev_device_get_model(device));
+        add_string(builder, "model", schema_model(device));
         json_builder_set_member_name(builder, "options");
         json_builder_begin_object(builder);
         add_string(builder, "type", tpmdev_backend_get_type(backend));
@@ -206,8 +212,10 @@ static void add_strings(JsonBuilder *builder, const char *const *strings)
 
 static void on_query_tpm_models(Qmp *qmp, JsonBuilder *builder)
 {
+    static const char *const models[] = { "tpm-tis", "tpm-crb", NULL };
+
     (void)qmp;
-    add_strings(builder, tpmdev_device_get_models());
+    add_strings(builder, models);
 }
 
 static void on_query_tpm_types(Qmp *qmp, JsonBuilder *builder)

@@ -83,7 +83,8 @@ static const struct {
     { "tpmdev=fake", TPM_ERROR_MISSING_OPTION,
       "device: parameter 'driver' is missing; give driver=VALUE" },
     { "tpm-none,tpmdev=fake", TPM_ERROR_NOT_FOUND,
-      "'tpm-none' is not a valid device model name; it must be one of: tpm-tis, tpm-crb" },
+      "'tpm-none' is not a valid device model name; it must be one of: tpm-tis, tpm-crb, "
+      "tpm-tis-device" },
     { "tpm-tis", TPM_ERROR_MISSING_OPTION,
       "tpm-tis: 'tpmdev' property is required; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=other", TPM_ERROR_NOT_FOUND,
@@ -209,9 +210,9 @@ static void test_each_bad_field_has_its_own_message(void **state)
     TISMachine *machine = *state;
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
-    config.interface = (TPMInterface)2;
+    config.interface = (TPMInterface)3;
     assert_bad_config(machine, &config,
-                      "TPMDeviceConfig.interface is 2; it must be TPM_INTERFACE_TIS or _CRB");
+                      "TPMDeviceConfig.interface is 3; it must be one of TPMInterface's, 0 to 2");
     config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.irq = 16;
     assert_bad_config(machine, &config, "IRQ 16 is outside valid range of 0 to 15");
@@ -290,7 +291,8 @@ static void test_models_are_listed(void **state)
     (void)state;
     assert_string_equal(models[0], "tpm-tis");
     assert_string_equal(models[1], "tpm-crb");
-    assert_null(models[2]);
+    assert_string_equal(models[2], "tpm-tis-device");
+    assert_null(models[3]);
     assert_ptr_equal(tpmdev_device_get_models(), models);
 }
 
