@@ -27,6 +27,7 @@ typedef enum EmulatorStep {
     STEP_PROBE_2_0,
     STEP_PROBE_1_2,
     STEP_GET_CAPABILITY,
+    STEP_ASK_BUFFER_SIZE, /* when the backend is made: what does swtpm take? */
     /* the power cycle */
     STEP_DRAIN, /* an abandoned command must end first */
     STEP_STOP,
@@ -97,7 +98,8 @@ typedef struct Emulator {
     uint8_t asked_locality; /* the one being set, or set last */
     bool lingering;         /* the device polls: complete from poll() alone */
     size_t response_size;
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t *response;
+    size_t response_capacity; /* bytes of it; constant once the backend is made */
 
     /* News, and who tells it. */
     unsigned news;

@@ -279,7 +279,7 @@ static void data_responded(Emulator *emulator)
 /* How many bytes may a response have? Before the first start nothing has been agreed on. */
 static size_t response_limit(const Emulator *emulator)
 {
-    return emulator->data == DATA_SENT ? emulator->tpm_buffer_size : sizeof(emulator->response);
+    return emulator->data == DATA_SENT ? emulator->tpm_buffer_size : emulator->response_capacity;
 }
 
 /* More of a response is here: can it be one, and is it whole? */
@@ -323,7 +323,7 @@ void tpm_emulator_pump_data(Emulator *emulator)
     /* A response that is not whole is shorter than the buffer: there is room. */
     ssize_t got =
         tpm_channel_receive(emulator->data_fd, emulator->response + emulator->response_size,
-                            sizeof(emulator->response) - emulator->response_size);
+                            emulator->response_capacity - emulator->response_size);
 
     if (got < 0) {
         channel_lost(emulator, "data");

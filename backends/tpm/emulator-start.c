@@ -4,8 +4,8 @@
  * what is there, and power-cycle it. One step is one message; its answer leads to the next.
  *
  * The order of the messages is QEMU's, since small stand-ins for swtpm expect just that:
- * SET_DATAFD, probe, GET_CAPABILITY; then at each start STOP, SET_BUFFERSIZE(0), STOP,
- * SET_BUFFERSIZE(n), INIT, GET_TPMESTABLISHED.
+ * SET_DATAFD, probe, GET_CAPABILITY, at creation SET_BUFFERSIZE(0); then at each start STOP,
+ * SET_BUFFERSIZE(0), STOP, SET_BUFFERSIZE(n), INIT, GET_TPMESTABLISHED.
  *
  * Sources: swtpm-protocol.h; the probes are commands any TPM of the version in question knows
  * (TPM 2.0 Part 3, TPM2_ReadClock; TPM 1.2 Part 3, TPM_GetTicks): the tag of the answer tells.
@@ -85,6 +85,7 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_STOP_AGAIN:
         tpm_emulator_request(emulator, SWTPM_STOP, 0, -1);
         break;
+    case STEP_ASK_BUFFER_SIZE:
     case STEP_GET_BUFFER_SIZE:
         tpm_emulator_request(emulator, SWTPM_SET_BUFFERSIZE, 0, -1);
         break;
@@ -153,7 +154,22 @@ static void capability_replied(Emulator *emulator)
     } else if (tpm_emulator_is_silent(emulator, emulator->control_fd, "control") &&
                tpm_emulator_is_silent(emulator, emulator->data_fd, "data")) {
         emulator->shaken = true;
-        emulator->step = emulator->starting ? STEP_STOP : STEP_NONE;
+        emulator->step = emulator->starting ? STEP_STOP : STEP_ASK_BUFFER_SIZE;
+    }
+}
+
+/*
+ * What swtpm takes decides how much memory there is for its responses. One that does not say so
+ * has what most have; the start asks again, and complains.
+ */
+static void buffer_size_told(Emulator *emulator, uint32_t result)
+{
+    size_t largest = result == 0 ? tpm_get_be32(emulator->reply + SWTPM_BUFFERSIZE_MAX_OFFSET) : 0;
+
+    emulator->step = STEP_NONE;
+    if (largest > emulator->response_capacity) {
+        emulator->response_capacity = MIN(largest, TPM_BUFFER_SIZE_MAX);
+        emulator->response = g_realloc(emulator->response, emulator->response_capacity);
     }
 }
 
@@ -231,7 +247,8 @@ static void step_granted(Emulator *emulator)
         emulator->step = STEP_NONE;
         emulator->news |= NEWS_STARTED;
         break;
-    case STEP_PROBE_2_0: /* these are answered on the data channel */
+    case STEP_ASK_BUFFER_SIZE: /* any answer will do */
+    case STEP_PROBE_2_0:       /* these are answered on the data channel */
     case STEP_PROBE_1_2:
     case STEP_DRAIN:
     case STEP_NONE:
@@ -250,6 +267,7 @@ static SwtpmCommand step_message(EmulatorStep step)
     case STEP_STOP:
     case STEP_STOP_AGAIN:
         return SWTPM_STOP;
+    case STEP_ASK_BUFFER_SIZE:
     case STEP_GET_BUFFER_SIZE:
     case STEP_SET_BUFFER_SIZE:
         return SWTPM_SET_BUFFERSIZE;
@@ -268,7 +286,9 @@ static SwtpmCommand step_message(EmulatorStep step)
 
 void tpm_emulator_step_replied(Emulator *emulator, uint32_t result)
 {
-    if (result == 0 || emulator->step == STEP_GET_ESTABLISHED) {
+    if (emulator->step == STEP_ASK_BUFFER_SIZE) {
+        buffer_size_told(emulator, result);
+    } else if (result == 0 || emulator->step == STEP_GET_ESTABLISHED) {
         step_granted(emulator);
     } else {
         step_refused(emulator, tpm_swtpm_command_name(step_message(emulator->step)), result);

@@ -43,6 +43,7 @@ static void emulator_unref(Emulator *emulator)
     g_clear_error(&emulator->failure);
     g_free(emulator->id);
     g_free(emulator->path);
+    g_free(emulator->response);
     g_free(emulator);
 }
 
@@ -402,6 +403,8 @@ static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
     emulator->data_fd = -1;
     emulator->epoll_fd = -1;
     emulator->locality = EMULATOR_NO_LOCALITY;
+    emulator->response = g_malloc(TPM_BUFFER_SIZE_COMMON);
+    emulator->response_capacity = TPM_BUFFER_SIZE_COMMON;
     return emulator;
 }
 
@@ -465,7 +468,7 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_
         TPMBackendInfo info = {
             .size = sizeof(info),
             .version = emulator->version,
-            .buffer_size = TPM_BUFFER_SIZE_MAX, /* start() asks what it really has */
+            .buffer_size = emulator->response_capacity, /* start() asks what it has then */
         };
 
         emulator->backend =

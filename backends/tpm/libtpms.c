@@ -76,7 +76,7 @@ typedef struct LibtpmsTPM {
     /* Whose phase says so: the submitter's when IDLE, else of him who runs or brings. */
     uint8_t locality;
     size_t command_size;
-    uint8_t command[TPM_BUFFER_SIZE_MAX];
+    uint8_t *command; /* of libtpms' largest size, as the response */
     LibtpmsResponse response;
     GError *failure; /* what there is in place of a response */
 
@@ -325,6 +325,7 @@ static void tpm_unref(gpointer data)
     g_mutex_clear(&tpm->cancel_lock);
     g_clear_error(&tpm->failure);
     free(tpm->response.data);
+    g_free(tpm->command);
     g_free(tpm);
 }
 
@@ -522,15 +523,16 @@ static GThread *worker_new(LibtpmsTPM *tpm, GError **error)
     return worker;
 }
 
-static LibtpmsTPM *tpm_new(TPMVersion version, LibtpmsEngine *engine)
+static LibtpmsTPM *tpm_new(TPMVersion version, LibtpmsEngine *engine, size_t buffer_size)
 {
     LibtpmsTPM *tpm = g_new0(LibtpmsTPM, 1);
 
     g_atomic_ref_count_init(&tpm->refs);
     tpm->version = version;
     tpm->engine = engine;
-    tpm->response.capacity = TPM_BUFFER_SIZE_MAX;
-    tpm->response.data = g_malloc(TPM_BUFFER_SIZE_MAX); /* malloc(): libtpms may realloc() it */
+    tpm->command = g_malloc(buffer_size);
+    tpm->response.capacity = (uint32_t)buffer_size;
+    tpm->response.data = g_malloc(buffer_size); /* malloc(): libtpms may realloc() it */
     g_mutex_init(&tpm->sleep_lock);
     g_cond_init(&tpm->wake);
     g_cond_init(&tpm->exited);
@@ -551,9 +553,9 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
     TPMBackendInfo info = {
         .size = sizeof(info),
         .version = config->version,
-        .buffer_size = libtpms_engine_buffer_size_max(engine),
+        .buffer_size = MIN(libtpms_engine_buffer_size_max(engine), TPM_BUFFER_SIZE_MAX),
     };
-    LibtpmsTPM *tpm = tpm_new(config->version, engine);
+    LibtpmsTPM *tpm = tpm_new(config->version, engine, info.buffer_size);
 
     tpm->worker = worker_new(tpm, error);
     if (!tpm->worker) {

@@ -67,7 +67,7 @@ TPMBackend *tpmdev_backend_null_new(const char *id, TPMVersion version, GError *
     TPMBackendInfo info = {
         .size = sizeof(info),
         .version = version,
-        .buffer_size = TPM_BUFFER_SIZE_MAX,
+        .buffer_size = TPM_BUFFER_SIZE_COMMON,
     };
     NullTPM *null = g_new0(NullTPM, 1);
 

@@ -559,7 +559,7 @@ static uint32_t tis_region_size(const TPMDeviceConfig *config)
 size_t tis_buffer_size(const TPMDeviceConfig *config)
 {
     (void)config;
-    return TPM_BUFFER_SIZE_MAX;
+    return TPM_TIS_BUFFER_SIZE;
 }
 
 /* clang-format off */

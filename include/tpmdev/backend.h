@@ -46,7 +46,10 @@ G_BEGIN_DECLS
 #define TPM_HEADER_SIZE 10u
 
 /** The largest command or response this library carries, in bytes. */
-#define TPM_BUFFER_SIZE_MAX 4096u
+#define TPM_BUFFER_SIZE_MAX 8192u
+
+/** The largest command or response of most TPMs, in bytes. */
+#define TPM_BUFFER_SIZE_COMMON 4096u
 
 /** The smallest buffer a backend may have, in bytes; swtpm's protocol allows stand-ins this. */
 #define TPM_BUFFER_SIZE_MIN 128u

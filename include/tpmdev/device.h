@@ -30,6 +30,9 @@ G_BEGIN_DECLS
 /** Bytes of guest physical address space of a TIS device: five localities of a page each. */
 #define TPM_TIS_SIZE 0x5000u
 
+/** Bytes of the largest command and response a TIS device carries. */
+#define TPM_TIS_BUFFER_SIZE 4096u
+
 /** Bytes of guest physical address space of one locality of a CRB device. */
 #define TPM_CRB_SIZE 0x1000u
 

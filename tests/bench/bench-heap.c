@@ -162,7 +162,7 @@ static bool run_all(TisGuest *guests, unsigned n)
 static void print_row(unsigned n, const Footprint *before, const Footprint *after)
 {
     double each = (double)(after->heap - before->heap) / n;
-    double buffers = (double)COMMAND_BUFFERS * TPM_BUFFER_SIZE_MAX;
+    double buffers = (double)COMMAND_BUFFERS * TPM_BUFFER_SIZE_COMMON;
 
     bench_say("%7u %14.1f %16.1f %16.1f %8u %11.1f", n, each / 1024, (each - buffers) / 1024,
               (double)(after->resident - before->resident) / n / 1024, after->threads,

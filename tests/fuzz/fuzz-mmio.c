@@ -43,7 +43,7 @@ typedef struct Machine {
     uint8_t polls;     /* a lingering command completes at this poll; 0: at once */
     bool executing;
     TPMCommand command; /* as submitted */
-    uint8_t copy[TPM_BUFFER_SIZE_MAX];
+    uint8_t copy[TPM_BUFFER_SIZE_COMMON];
     bool destroyed;
 
     /* the hypervisor */
@@ -85,7 +85,7 @@ static void end_command(Machine *m)
 
 static void tpm_complete(Machine *m, size_t size)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_BUFFER_SIZE_COMMON];
 
     size = make_response(m, response, size);
     end_command(m);
@@ -319,13 +319,13 @@ static void op_access(Machine *m, Input *input, bool is_write)
 /* Mostly small commands, since each byte costs time; sometimes the largest. */
 static size_t command_size(uint8_t choice)
 {
-    return choice < 0xF0 ? TPM_HEADER_SIZE + choice % 32 : TPM_BUFFER_SIZE_MAX - (0xFFu - choice);
+    return choice < 0xF0 ? TPM_HEADER_SIZE + choice % 32 : TPM_BUFFER_SIZE_COMMON - (0xFFu - choice);
 }
 
 /* What a driver does, in one go: get the locality, write a command, start it. */
 static void op_command(Machine *m, Input *input)
 {
-    uint8_t command[TPM_BUFFER_SIZE_MAX] = { 0 };
+    uint8_t command[TPM_BUFFER_SIZE_COMMON] = { 0 };
     unsigned locality = input_u8(input) % LOCALITIES;
     size_t size = command_size(input_u8(input));
 
@@ -356,7 +356,7 @@ static void op_drain(Machine *m, Input *input)
 
 static void op_complete_with(Machine *m, Input *input)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX + 16];
+    uint8_t response[TPM_BUFFER_SIZE_COMMON + 16];
     size_t size = input_bytes(input, response, input_u16(input) % sizeof(response));
 
     end_command(m);

@@ -14,7 +14,7 @@ const uint8_t command_size_2_0[10] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x42
 
 TISMachine *crb_machine_prepare(void)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
     machine->config.interface = TPM_INTERFACE_CRB;
     return machine;

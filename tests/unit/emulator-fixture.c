@@ -49,7 +49,7 @@ void emulator_test_start(EmulatorTest *test, const char *const *script)
 {
     emulator_test_connect(test, script);
     emulator_test_bind(test);
-    if (!backend_client_start(&test->client, TPM_BUFFER_SIZE_MAX)) {
+    if (!backend_client_start(&test->client, TPM_BUFFER_SIZE_COMMON)) {
         fail_msg("%s", test->client.start_error);
     }
 }

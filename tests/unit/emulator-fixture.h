@@ -37,9 +37,12 @@
 #define CLEAR       "c! 00000000 00 000000"
 #define CAPS(c)     "c! 00000000 0000" c
 
-#define SHAKE(caps) SET_DATAFD, OK, PROBE_2_0, FAILURE_2_0, GET_CAPS, CAPS(caps)
+/* A connection's beginning; the first one of a backend; a later one. */
+#define GREET(caps) SET_DATAFD, OK, PROBE_2_0, FAILURE_2_0, GET_CAPS, CAPS(caps)
+#define SHAKE(caps) GREET(caps), GET_SIZE, SIZE_4096
 #define START       STOP, OK, GET_SIZE, SIZE_4096, STOP, OK, SET_SIZE, SIZE_4096, INIT, OK, GET_EST, CLEAR
 #define READY       SHAKE("3fff"), START
+#define READY_AGAIN GREET("3fff"), START
 #define GOODBYE     "c? 00000003", OK, "d eof", "c eof"
 
 /* The command the tests send, and its response. */

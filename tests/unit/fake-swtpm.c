@@ -383,7 +383,7 @@ static void farm_accept(FakeFarm *farm)
 
     peer->control = (FarmEnd){ peer, accept4(farm->listener.fd, NULL, NULL, SOCK_CLOEXEC) };
     peer->data = (FarmEnd){ peer, -1 };
-    peer->buffer_size = TPM_BUFFER_SIZE_MAX;
+    peer->buffer_size = TPM_BUFFER_SIZE_COMMON;
     g_hash_table_add(farm->peers, peer);
     farm_watch(farm, &peer->control);
 }
@@ -406,7 +406,7 @@ static size_t farm_reply(FarmPeer *peer, const guint8 *message, guint8 reply[SWT
         peer->buffer_size = size ? size : peer->buffer_size;
         tpm_put_be32(reply + SWTPM_BUFFERSIZE_OFFSET, peer->buffer_size);
         tpm_put_be32(reply + 8, TPM_BUFFER_SIZE_MIN);
-        tpm_put_be32(reply + SWTPM_BUFFERSIZE_MAX_OFFSET, TPM_BUFFER_SIZE_MAX);
+        tpm_put_be32(reply + SWTPM_BUFFERSIZE_MAX_OFFSET, TPM_BUFFER_SIZE_COMMON);
     }
     return tpm_swtpm_reply_size((SwtpmCommand)number);
 }
@@ -435,7 +435,7 @@ static gboolean farm_control(FakeFarm *farm, FarmPeer *peer)
 static void farm_data(FakeFarm *farm, FarmPeer *peer)
 {
     static const guint32 get_random = 0x17B;
-    guint8 command[TPM_BUFFER_SIZE_MAX];
+    guint8 command[TPM_BUFFER_SIZE_COMMON];
     guint8 response[TPM_HEADER_SIZE + 2 + 64] = { 0 };
     ssize_t got = recv(peer->data.fd, command, sizeof(command), MSG_DONTWAIT);
 

@@ -131,7 +131,7 @@ void make_backend(Fixture *fixture, TPMVersion version)
 
 void start_tpm(Fixture *fixture)
 {
-    if (!backend_client_start(fixture->client, TPM_BUFFER_SIZE_MAX)) {
+    if (!backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON)) {
         fail_msg("start: %s", fixture->client->start_error);
     }
 }

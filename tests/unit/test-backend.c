@@ -468,9 +468,8 @@ static void test_the_buffer_size_is_bounded(void **state)
 {
     static const struct {
         size_t given, taken;
-    } cases[] = {
-        { 128, 128 }, { 3968, 3968 }, { 4096, 4096 }, { 4097, 4096 }, { SIZE_MAX, 4096 }
-    };
+    } cases[] = { { 128, 128 },   { 3968, 3968 }, { 4097, 4097 },
+                  { 8192, 8192 }, { 8193, 8192 }, { SIZE_MAX, 8192 } };
     TPMBackendInfo info = info_2_0();
     BackendFixture self = { 0 };
 

@@ -478,7 +478,7 @@ static void test_reset_gives_every_register_its_reset_value(void **state)
 
 static void test_tpm_1_2_is_refused(void **state)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_1_2, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_1_2, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
     GError *error = NULL;
 
     (void)state;

@@ -15,7 +15,7 @@
 /* A machine whose TPM answers, and is cancelled, only when it is told to. */
 static TISMachine *told_machine(void)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
     machine->tpm->submit_when = FAKE_WHEN_TOLD;
     machine->tpm->cancel_when = FAKE_WHEN_TOLD;

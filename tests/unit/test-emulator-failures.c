@@ -15,7 +15,7 @@
 static void test_a_peer_that_dies_in_a_start_fails_it(void **state)
 {
     static const char *const whole[] = { READY, NULL };
-    const size_t first = 6; /* the start comes after SHAKE */
+    const size_t first = 8; /* the start comes after SHAKE */
 
     (void)state;
     for (size_t n = first; n < G_N_ELEMENTS(whole) - 1; n += 2) {
@@ -26,7 +26,7 @@ static void test_a_peer_that_dies_in_a_start_fails_it(void **state)
         script[n + 1] = "c close";
         emulator_test_connect(&test, script);
         emulator_test_bind(&test);
-        assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+        assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
         assert_contains(test.client.start_error, "closed the ");
         emulator_test_run(&test, 0, 1, TPM2_RC_FAILURE);
         emulator_test_end(&test);
@@ -44,10 +44,10 @@ static void test_a_tpm_that_does_not_start_may_do_so_later(void **state)
     (void)state;
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
-    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     assert_contains(test.client.start_error,
                     "refused INIT with result 101h (the TPM is in failure");
-    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     emulator_test_run(&test, 0, 1, 0);
     emulator_test_end(&test);
 }
@@ -69,10 +69,10 @@ static void test_an_error_reply_may_be_short_or_whole(void **state)
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
     for (unsigned i = 0; i < 2; i++) {
-        assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+        assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
         assert_contains(test.client.start_error, "refused SET_BUFFERSIZE with result Ah");
     }
-    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     assert_false(test.client.established);
     emulator_test_run(&test, 0, 1, 0);
     emulator_test_end(&test);
@@ -103,7 +103,7 @@ static void test_a_buffer_too_small_for_any_tpm_fails_the_start(void **state)
     (void)state;
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
-    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     assert_contains(test.client.start_error, "at most 127 bytes; it must have 128 or more");
     emulator_test_end(&test);
 }
@@ -148,7 +148,7 @@ static void test_a_reply_that_is_too_long_fails_the_start(void **state)
     (void)state;
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
-    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     assert_contains(test.client.start_error,
                     "sent bytes on the control channel that nobody asked for");
     emulator_test_end(&test);
@@ -188,8 +188,9 @@ static void test_a_tpm_1_2_fails_in_its_own_shape(void **state)
 {
     static const char *const script[] = { SET_DATAFD,    OK,           PROBE_2_0,
                                           FAILURE_1_2,   PROBE_1_2,    FAILURE_1_2,
-                                          GET_CAPS,      CAPS("3fff"), START,
-                                          SET_LOC("00"), "c close",    NULL };
+                                          GET_CAPS,      CAPS("3fff"), GET_SIZE,
+                                          SIZE_4096,     START,        SET_LOC("00"),
+                                          "c close",     NULL };
     static EmulatorTest test;
 
     (void)state;
@@ -271,7 +272,7 @@ static void start_after_a_command(const char *const *script)
     fake_swtpm_go(test.fake);
     emulator_test_bind(&test);
     assert_true(fake_swtpm_reached(test.fake, 2));
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     fake_swtpm_go(test.fake);
     expect_started(&test);
     emulator_test_run(&test, 0, 1, 0);
@@ -307,11 +308,11 @@ static void test_a_start_replaces_one_that_was_left_half_way(void **state)
     (void)state;
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     assert_true(fake_swtpm_reached(test.fake, 1));
     emulator_test_unbind(&test);
     emulator_test_bind(&test);
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     fake_swtpm_go(test.fake);
     expect_started(&test);
     emulator_test_run(&test, 0, 1, 0);
@@ -320,7 +321,7 @@ static void test_a_start_replaces_one_that_was_left_half_way(void **state)
 
 static void test_a_start_connects_again(void **state)
 {
-    static const char *const script[] = { READY,        "c close", "accept", READY,
+    static const char *const script[] = { READY,        "c close", "accept", READY_AGAIN,
                                           AT_LOCALITY0, RESPONSE,  GOODBYE,  NULL };
     static EmulatorTest test;
 
@@ -328,7 +329,7 @@ static void test_a_start_connects_again(void **state)
     emulator_test_start(&test, script);
     backend_client_wait_failed(&test.client, 1);
     emulator_test_run(&test, 0, 1, TPM2_RC_FAILURE);
-    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     emulator_test_run(&test, 0, 2, 0);
     emulator_test_end(&test);
 }
@@ -336,18 +337,18 @@ static void test_a_start_connects_again(void **state)
 static void test_a_start_connects_anew_after_half_a_handshake(void **state)
 {
     static const char *const script[] = { READY,        "c close", "accept", SET_DATAFD,
-                                          "wait",       "c eof",   "accept", READY,
+                                          "wait",       "c eof",   "accept", READY_AGAIN,
                                           AT_LOCALITY0, RESPONSE,  GOODBYE,  NULL };
     static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
     backend_client_wait_failed(&test.client, 1);
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     assert_true(fake_swtpm_reached(test.fake, 1));
     emulator_test_unbind(&test);
     emulator_test_bind(&test);
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     fake_swtpm_go(test.fake);
     expect_started(&test);
     emulator_test_run(&test, 0, 1, 0);
@@ -364,7 +365,7 @@ static void test_another_version_after_a_reconnection_is_refused(void **state)
     (void)state;
     emulator_test_start(&test, script);
     backend_client_wait_failed(&test.client, 1);
-    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     assert_contains(test.client.start_error, "is a TPM 1.2 now; it was a TPM 2.0");
     emulator_test_end(&test);
 }

@@ -115,6 +115,11 @@ static const BadPeer bad_peers[] = {
       "sent bytes on the control channel that nobody asked for",
       PATIENT_MS,
       { SET_DATAFD, OK, PROBE_2_0, FAILURE_2_0, GET_CAPS, "c! 00000000 00003fff 00", "c eof" } },
+    { "never tells its buffer size",
+      TPM_ERROR_TIMED_OUT,
+      "did not answer SET_BUFFERSIZE",
+      IMPATIENT_MS,
+      { GREET("3fff"), GET_SIZE, "c eof" } },
     { "speaks unasked on the data channel",
       TPM_ERROR_PROTOCOL,
       "sent bytes on the data channel that nobody asked for",
@@ -124,13 +129,13 @@ static const BadPeer bad_peers[] = {
       TPM_ERROR_UNSUPPORTED,
       "lacks what a TPM 2.0 needs: STOP",
       PATIENT_MS,
-      { SHAKE("3bff"), "c eof" } },
+      { GREET("3bff"), "c eof" } },
     { "lacks them all",
       TPM_ERROR_UNSUPPORTED,
       "2.0 needs: INIT, SHUTDOWN, GET_TPMESTABLISHED, SET_LOCALITY, STOP, SET_DATAFD, "
       "SET_BUFFERSIZE, RESET_TPMESTABLISHED",
       PATIENT_MS,
-      { SHAKE("0000"), "c eof" } },
+      { GREET("0000"), "c eof" } },
     { "is a TPM 1.2 that lacks two",
       TPM_ERROR_UNSUPPORTED,
       "lacks what a TPM 1.2 needs: SET_LOCALITY, SET_BUFFERSIZE",
@@ -160,6 +165,74 @@ static void test_a_peer_that_is_no_swtpm_is_refused_with_the_reason(void **state
         }
         assert_contains(error->message, "TPM backend 'tpm0': ");
     }
+}
+
+/* ---- how large a command may be ---- */
+
+static void expect_size(const char *reply, size_t size)
+{
+    const char *const script[] = { GREET("3fff"), GET_SIZE, reply, GOODBYE, NULL };
+    EmulatorTest test = { 0 };
+
+    emulator_test_connect(&test, script);
+    assert_int_equal(tpmdev_backend_get_buffer_size(test.backend), size);
+    emulator_test_end(&test);
+}
+
+static void test_what_swtpm_takes_is_asked_and_never_exceeds_what_we_carry(void **state)
+{
+    (void)state;
+    expect_size(SIZE_4096, 4096);
+    expect_size("c! 00000000 00001000 00000b50 00001001", 4097);
+    expect_size("c! 00000000 00001000 00000b50 00002000", 8192);
+    expect_size("c! 00000000 00001000 00000b50 00002001", 8192);
+    expect_size("c! 00000000 ffffffff 00000000 ffffffff", 8192);
+}
+
+static void test_a_size_that_is_too_small_or_not_told_is_left_to_the_start(void **state)
+{
+    (void)state;
+    expect_size("c! 00000000 00000400 00000080 00000400", 4096);
+    expect_size("c! 00000000 00000000 00000000 00000000", 4096);
+    expect_size("c! 0000000a", 4096);
+    expect_size("c! 0000000a 00002000 00000000 00002000", 4096);
+}
+
+static void test_a_response_of_8192_bytes_is_carried_when_swtpm_takes_that(void **state)
+{
+    static const char *const script[] = { GREET("3fff"),
+                                          GET_SIZE,
+                                          "c! 00000000 00001000 00000b50 00002000",
+                                          STOP,
+                                          OK,
+                                          GET_SIZE,
+                                          "c! 00000000 00001000 00000b50 00002000",
+                                          STOP,
+                                          OK,
+                                          "c? 00000011 00002000",
+                                          "c! 00000000 00002000 00000b50 00002000",
+                                          INIT,
+                                          OK,
+                                          GET_EST,
+                                          CLEAR,
+                                          AT_LOCALITY0,
+                                          "d! 8001 00002000 00000000 77*8182",
+                                          COMMAND,
+                                          "d! 8001 00002001 00000000",
+                                          "c eof",
+                                          NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    emulator_test_run(&test, 0, 1, 0);
+    assert_int_equal(test.client.response_size, 8192);
+    assert_int_equal(test.client.response[8191], 0x77);
+    emulator_test_run(&test, 0, 2, TPM2_RC_FAILURE);
+    assert_contains(test.client.response_error, "header says 8193 bytes; it may have 10 to 8192");
+    emulator_test_end(&test);
 }
 
 /* ---- what is no socket of swtpm ---- */
@@ -286,6 +359,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_peer_that_is_no_swtpm_is_refused_with_the_reason),
+        cmocka_unit_test(test_what_swtpm_takes_is_asked_and_never_exceeds_what_we_carry),
+        cmocka_unit_test(test_a_size_that_is_too_small_or_not_told_is_left_to_the_start),
+        cmocka_unit_test(test_a_response_of_8192_bytes_is_carried_when_swtpm_takes_that),
         cmocka_unit_test(test_what_is_no_socket_of_swtpm_is_refused_with_the_reason),
         cmocka_unit_test(test_a_busy_socket_is_refused),
         cmocka_unit_test(test_a_config_that_lacks_something_is_refused),

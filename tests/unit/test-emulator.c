@@ -22,7 +22,7 @@ static void test_a_life_in_messages(void **state)
     emulator_test_run(&test, 0, 1, 0);
     assert_int_equal(test.client.response_size, 16);
     emulator_test_run(&test, 0, 2, 0);
-    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX));
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     emulator_test_run(&test, 0, 3, 0);
     emulator_test_end(&test);
 }
@@ -32,7 +32,7 @@ static void test_a_tpm_1_2_is_found_by_its_tag(void **state)
     /* All a TPM 1.2 needs: RESET_TPMESTABLISHED is not among it. */
     static const char *const script[] = { SET_DATAFD, OK,          PROBE_2_0, FAILURE_1_2,
                                           PROBE_1_2,  FAILURE_1_2, GET_CAPS,  CAPS("340f"),
-                                          GOODBYE,    NULL };
+                                          GET_SIZE,   SIZE_4096,   GOODBYE,   NULL };
     static EmulatorTest test;
 
     (void)state;
@@ -206,7 +206,7 @@ static void test_lingering_needs_no_other_thread(void **state)
     emulator_test_connect(&test, script);
     backend_client_bind(&test.client, test.backend, context);
     test.bound = true;
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     while (test.client.started == 0) {
         g_main_context_iteration(context, TRUE);
     }
@@ -388,7 +388,7 @@ static void test_destroying_needs_no_context_that_runs(void **state)
     emulator_test_connect(&test, script);
     backend_client_bind(&test.client, test.backend, context);
     test.bound = true;
-    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
     emulator_test_end(&test);
     g_main_context_unref(context);
 }
@@ -409,7 +409,7 @@ static void test_destroying_at_any_moment_of_a_start(void **state)
                                   emulator_test_backend(fake_farm_path(farm), PATIENT_MS, NULL) };
 
         emulator_test_bind(&test);
-        tpm_backend_start(test.backend, TPM_BUFFER_SIZE_MAX);
+        tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
         for (unsigned spin = 0; spin < i * 4; spin++) {
             g_thread_yield();
         }
@@ -427,7 +427,7 @@ static gpointer run_commands(gpointer data)
     EmulatorTest test = { .backend = emulator_test_backend(data, PATIENT_MS, NULL) };
 
     emulator_test_bind(&test);
-    bool ready = backend_client_start(&test.client, TPM_BUFFER_SIZE_MAX);
+    bool ready = backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON);
 
     for (unsigned i = 0; ready && i < 600; i++) {
         bool linger = i % 3 != 0;

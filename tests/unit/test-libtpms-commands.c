@@ -334,7 +334,7 @@ static void cancel_a_waiting_command(Fixture *fixture, SlowClient *client, const
                                      size_t size, bool linger)
 {
     assert_true(tpm_backend_bind(fixture->backend, &slow_callbacks, client, NULL, NULL));
-    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_COMMON);
     g_mutex_lock(&client->lock);
     while (!client->started) {
         g_cond_wait(&client->changed, &client->lock);
@@ -448,7 +448,7 @@ static void test_another_device_does_not_see_the_failure_of_the_last(void **stat
     unblock_storage(fixture);
     unbind_client(fixture);
     bind_client(fixture);
-    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_COMMON);
     hold_process_late(false);
     wait_started(fixture->client);
     assert_null(fixture->client->start_error);
@@ -465,7 +465,7 @@ static void test_state_damaged_after_it_was_checked_is_no_new_tpm(void **state)
 
     make_running(fixture);
     damage_at_init = g_strdup(path);
-    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON));
     assert_message(fixture, fixture->client->start_error,
                    "TPM state file 'DIR/permall' is damaged: it is empty; restore the directory "
                    "from a backup, or give an empty one for a new TPM");
@@ -487,7 +487,7 @@ static void test_a_tpm_can_be_destroyed_in_the_middle_of_a_command(void **state)
         drop_backend(fixture);
     }
     make_backend(fixture, TPM_VERSION_2_0);
-    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(fixture->backend, TPM_BUFFER_SIZE_COMMON);
     drop_backend(fixture);
     make_running(fixture);
     assert_random(fixture);

@@ -439,7 +439,7 @@ static void test_a_new_tpm_that_cannot_be_stored_does_not_start(void **state)
 
     make_backend(fixture, TPM_VERSION_2_0);
     g_rmdir(fixture->path);
-    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON));
     assert_message(fixture, fixture->client->start_error,
                    "cannot write TPM state file 'DIR/permall': No such file or directory");
     assert_int_equal(COMMAND(fixture, startup_clear), TPM2_RC_FAILURE);
@@ -455,13 +455,13 @@ static void test_state_that_goes_or_is_damaged_between_resets_is_no_new_tpm(void
     assert_int_equal(COMMAND(fixture, nv_define), 0); /* which writes it anew */
     assert_int_equal(COMMAND(fixture, shutdown_clear), 0);
     g_remove(path);
-    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON));
     assert_message(fixture, fixture->client->start_error,
                    "TPM state file 'DIR/permall' is damaged: it was there and has gone; restore "
                    "the directory from a backup, or give an empty one for a new TPM");
     assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
     assert_true(g_file_set_contents(path, "", 0, NULL));
-    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON));
     assert_message(fixture, fixture->client->start_error,
                    "TPM state file 'DIR/permall' is damaged: it is empty; restore the directory "
                    "from a backup, or give an empty one for a new TPM");

@@ -63,7 +63,7 @@ static void test_a_null_backend_says_what_it_is(void **state)
     assert_string_equal(tpmdev_backend_get_id(backend), "tpm0");
     assert_string_equal(tpmdev_backend_get_type(backend), "null");
     assert_int_equal(tpmdev_backend_get_version(backend), TPM_VERSION_1_2);
-    assert_int_equal(tpmdev_backend_get_buffer_size(backend), TPM_BUFFER_SIZE_MAX);
+    assert_int_equal(tpmdev_backend_get_buffer_size(backend), TPM_BUFFER_SIZE_COMMON);
     tpmdev_backend_unref(backend);
 }
 

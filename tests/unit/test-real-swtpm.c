@@ -130,7 +130,7 @@ static void unbind_client(Swtpm *swtpm)
 
 static void start_ok(Swtpm *swtpm)
 {
-    if (!backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_MAX)) {
+    if (!backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_COMMON)) {
         fail_msg("%s", swtpm->client.start_error);
     }
 }
@@ -413,7 +413,7 @@ static void test_a_killed_swtpm_is_noticed_while_idle(void **state)
     assert_non_null(strstr(swtpm->client.failure, "closed the"));
     assert_int_equal(backend_client_command(&swtpm->client, get_random_2_0, sizeof(get_random_2_0)),
                      TPM2_RC_FAILURE);
-    assert_false(backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_COMMON));
     assert_non_null(strstr(swtpm->client.start_error, "nobody listens"));
 }
 
@@ -469,7 +469,7 @@ static void test_a_stopped_swtpm_holds_nobody_up(void **state)
     assert_int_equal(tpm_header_code(swtpm->client.response), 0);
 
     stop_swtpm(swtpm);
-    tpm_backend_start(swtpm->backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(swtpm->backend, TPM_BUFFER_SIZE_COMMON);
     kill(swtpm->pid, SIGCONT);
     g_mutex_lock(&swtpm->client.lock);
     while (swtpm->client.started < 2) {
@@ -542,7 +542,7 @@ static void test_a_swtpm_of_another_version_is_refused(void **state)
     kill_swtpm(swtpm);
     backend_client_wait_failed(&swtpm->client, 1);
     launch(swtpm, true);
-    assert_false(backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_MAX));
+    assert_false(backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_COMMON));
     assert_non_null(strstr(swtpm->client.start_error, "is a TPM 1.2 now"));
 }
 
@@ -552,7 +552,7 @@ static void use_on_context(Swtpm *swtpm, GMainContext *context)
     unbind_client(swtpm);
     backend_client_bind(&swtpm->client, swtpm->backend, context);
     swtpm->bound = true;
-    tpm_backend_start(swtpm->backend, TPM_BUFFER_SIZE_MAX);
+    tpm_backend_start(swtpm->backend, TPM_BUFFER_SIZE_COMMON);
     while (swtpm->client.started == 0) {
         g_main_context_iteration(context, TRUE);
     }

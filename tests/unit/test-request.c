@@ -18,7 +18,7 @@ static const uint8_t canceled_2_0[10] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0
 /* A machine whose TPM answers, and is cancelled, only when it is told to. */
 static TISMachine *told_machine(TPMVersion version)
 {
-    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
     machine->tpm->submit_when = FAKE_WHEN_TOLD;
     machine->tpm->cancel_when = FAKE_WHEN_TOLD;
@@ -77,7 +77,7 @@ typedef struct Way {
 static void run_way(void **state)
 {
     const Way *way = *state;
-    TISMachine *machine = tis_machine_prepare(way->version, way->kind, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(way->version, way->kind, TPM_BUFFER_SIZE_COMMON);
     uint8_t command[64];
 
     if (way->context) {
@@ -330,7 +330,7 @@ static void test_cancel_may_be_answered_at_once(void **state)
 
 static void test_cancel_does_nothing_to_a_tpm_that_cannot(void **state)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_BARE, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_BARE, TPM_BUFFER_SIZE_COMMON);
 
     (void)state;
     machine->tpm->submit_when = FAKE_WHEN_TOLD;
@@ -595,7 +595,7 @@ static void test_failure_of_any_answer_is_survived(void **state)
 {
     (void)state;
     for (unsigned n = 1; n <= 8; n++) {
-        TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+        TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
         machine->tpm->fail_at = n;
         tis_machine_plug(machine);

@@ -245,7 +245,7 @@ static void run_crowd(Crowd *crowd)
 
 static void assert_crowd(FakeWhen submit_when, bool window, bool context)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
     Crowd crowd = { .machine = machine, .window = window, .context = context };
 
     g_mutex_init(&crowd.command_lock);

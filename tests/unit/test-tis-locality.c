@@ -213,7 +213,7 @@ static void test_seize_leaves_the_requests_of_others_waiting(void **state)
 /* Locality 0 has a command executing, which ends when the test says so. */
 static int setup_executing(void **state)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
     machine->config.completion_window_ns = 0;
     machine->tpm->submit_when = FAKE_WHEN_TOLD;
@@ -467,7 +467,7 @@ static void test_half_a_command_of_one_locality_does_not_reach_another(void **st
 /* A reader at the end of the FIFO must not be led past it by what another locality wrote. */
 static void test_response_is_lost_once_another_locality_writes_a_command(void **state)
 {
-    uint8_t command[TPM_BUFFER_SIZE_MAX];
+    uint8_t command[TPM_BUFFER_SIZE_COMMON];
     TISMachine *machine = *state;
 
     tis_make_command(TPM_VERSION_2_0, command, sizeof(command));

@@ -445,7 +445,7 @@ static void come_back(TISMachine *machine, unsigned locality, Event event)
 static void run_case(void **state)
 {
     const Case *c = *state;
-    TISMachine *machine = tis_machine_prepare(c->version, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(c->version, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
     unsigned locality = locality_of(c->event);
     Cell expected = expected_of(c->version, c->state, c->event);
     State now = expected.outcome;

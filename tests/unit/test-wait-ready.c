@@ -16,7 +16,7 @@
 
 static int setup(void **state)
 {
-    *state = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    *state = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
     return 0;
 }
 

@@ -141,7 +141,7 @@ static void test_clock_that_stands_still_ends_the_window_after_a_thousand_looks(
 /* A TPM that answers in a poll, or when told. */
 static TISMachine *machine_with_window(FakeKind kind, int64_t window_ns)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, kind, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, kind, TPM_BUFFER_SIZE_COMMON);
 
     machine->tpm->submit_when = FAKE_IN_POLL;
     machine->tpm->polls_needed = 3;

@@ -41,7 +41,7 @@ void tis_machine_plug(TISMachine *machine)
 
 TISMachine *tis_machine_new(TPMVersion version)
 {
-    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
     tis_machine_plug(machine);
     return machine;
@@ -192,7 +192,7 @@ size_t tis_response(TISMachine *machine, unsigned locality, uint8_t *response, s
 
 void tis_assert_response(TISMachine *machine, unsigned locality, const void *response, size_t size)
 {
-    uint8_t got[TPM_BUFFER_SIZE_MAX + 1];
+    uint8_t got[TPM_BUFFER_SIZE_COMMON + 1];
 
     assert_true(tis_has_response(machine, locality));
     assert_int_equal(tis_response(machine, locality, got, sizeof(got)), size);
