@@ -79,6 +79,7 @@ static void on_relinquish(CRB *crb, uint8_t locality)
     if (crb->active == locality) {
         crb->locality[locality].sts &= ~CRB_LOC_STS_GRANTED;
         crb->active = CRB_NO_LOCALITY;
+        crb_chunk_forget(crb);
         give_to_highest(crb);
     } else if (crb->next == locality) {
         crb->next = CRB_NO_LOCALITY;
@@ -109,7 +110,22 @@ static void on_seize(CRB *crb, uint8_t locality)
 static void on_reset_establishment(CRB *crb, uint8_t locality)
 {
     if (locality == 3 || locality == 4) {
+        if (crb->device->established) {
+            crb->unsetting = locality;
+        }
         tpm_request_reset_established(crb->device, locality);
+    }
+}
+
+/* The locality that asked for it hears that the flag is no longer set. */
+void crb_established(void *model, bool established)
+{
+    CRB *crb = model;
+    uint8_t locality = crb->unsetting;
+
+    if (!established && locality != CRB_NO_LOCALITY) {
+        crb->unsetting = CRB_NO_LOCALITY;
+        crb_interrupt(crb, locality, CRB_INT_ESTABLISHMENT);
     }
 }
 

@@ -25,7 +25,7 @@
 #define CRB_CTRL_REQ     0x40u /*  4   RW      reads 0: every request is met at once */
 #define CRB_CTRL_STS     0x44u /*  4   RO      2: tpmIdle */
 #define CRB_CTRL_CANCEL  0x48u /*  4   WO      reads 0 */
-#define CRB_CTRL_START   0x4Cu /*  4   RW      1 while a command runs */
+#define CRB_CTRL_START   0x4Cu /*  4   RW      1 while a command runs; else 0 */
 #define CRB_INT_ENABLE   0x50u /*  4   RW      0 */
 #define CRB_INT_STS      0x54u /*  4   RW1C    0 */
 #define CRB_CMD_SIZE     0x58u /*  4   RO      bytes of the buffer */
@@ -62,6 +62,7 @@
  */
 #define CRB_INTF_ID_VALUE        0x00025811u
 #define CRB_INTF_ID_LOCALITIES_5 (1u << 8)
+#define CRB_INTF_ID_CHUNK        (1u << 10)
 #define CRB_INTF_ID_HIGH_VALUE   0x00001014u
 
 /* TPM_CRB_CTRL_REQ, one at a time */
@@ -71,9 +72,13 @@
 /* TPM_CRB_CTRL_STS */
 #define CRB_CTRL_STS_TPM_IDLE (1u << 1)
 
-/* TPM_CRB_CTRL_CANCEL, TPM_CRB_CTRL_START */
+/* TPM_CRB_CTRL_CANCEL */
 #define CRB_CTRL_CANCEL_INVOKE 1u
-#define CRB_CTRL_START_INVOKE  1u
+
+/* TPM_CRB_CTRL_START; the last two with chunks alone, and they are done at once */
+#define CRB_CTRL_START_INVOKE         (1u << 0)
+#define CRB_CTRL_START_RESPONSE_RETRY (1u << 1)
+#define CRB_CTRL_START_NEXT_CHUNK     (1u << 2)
 
 /* TPM_CRB_INT_ENABLE, TPM_CRB_INT_STS */
 #define CRB_INT_START           (1u << 0) /* the command is done */

@@ -6,13 +6,14 @@
  * Stage 2 of 6, as tis.c is: a register access comes from device.c as aligned pieces, the table
  * below finds the register, and each thing a guest can do is an event with a function of its own.
  * Commands go to request.c (stage 3) and come back through crb_done(); interrupts go to irq.c
- * (stage 6). Localities are in crb-locality.c.
+ * (stage 6). Localities are in crb-locality.c, what is larger than the buffer in crb-chunk.c.
  *
  * The buffer is memory the guest may write at any time, a page the host has mapped for it perhaps.
  * What is executed is the copy that was made when the guest wrote Start.
  */
 #include "crb.h"
 #include "command.h"
+#include "guest-memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,8 @@ void crb_interrupt(CRB *crb, uint8_t locality, uint32_t sources)
 
 void crb_wipe(CRB *crb)
 {
-    memset(crb->buffer, 0, crb->window);
+    tpm_guest_clear(crb->buffer, crb->window);
+    crb_chunk_forget(crb);
     crb->state = crb->idle ? CRB_IDLE : CRB_READY;
 }
 
@@ -63,8 +65,10 @@ static bool is_kept_out(const CRB *crb, uint8_t locality)
     return crb->localities > 1 && crb->active != locality;
 }
 
+/* What was put together, or is not handed out yet, is dropped; the window stays as it is. */
 static void on_cmd_ready(CRB *crb, uint8_t locality)
 {
+    crb_chunk_forget(crb);
     switch (crb->state) {
     case CRB_IDLE:
     case CRB_RECEPTION:
@@ -79,8 +83,10 @@ static void on_cmd_ready(CRB *crb, uint8_t locality)
     crb_interrupt(crb, locality, CRB_INT_CMD_READY);
 }
 
+/* As cmdReady, in this too. */
 static void on_go_idle(CRB *crb)
 {
+    crb_chunk_forget(crb);
     switch (crb->state) {
     case CRB_READY:
     case CRB_RECEPTION:
@@ -100,11 +106,19 @@ static void on_go_idle(CRB *crb)
  */
 static void start_command(CRB *crb, uint8_t locality)
 {
-    size_t size = MIN(tpm_header_len(crb->buffer), crb->device->request.buffer_size);
+    uint8_t header[TPM_HEADER_SIZE];
 
     crb->state = CRB_EXECUTION;
     crb->command_locality = locality;
-    tpm_request_submit(crb->device, locality, crb->buffer, size);
+    if (crb->chunk.data) {
+        crb_chunk_take(crb);
+        tpm_request_submit(crb->device, locality, crb->chunk.data, crb->chunk.done);
+        crb_chunk_forget(crb);
+        return;
+    }
+    tpm_guest_read(header, crb->buffer, sizeof(header));
+    tpm_request_submit(crb->device, locality, crb->buffer,
+                       MIN(tpm_header_len(header), crb->device->request.buffer_size));
 }
 
 /* Also while idle: SeaBIOS starts its first command without having asked for cmdReady. */
@@ -122,6 +136,39 @@ static void on_start(CRB *crb, uint8_t locality)
     }
 }
 
+/* A piece of a command, before the last; or the next one of a response. While idle, as start. */
+static void on_next_chunk(CRB *crb)
+{
+    switch (crb->state) {
+    case CRB_IDLE:
+        crb_chunk_next(crb);
+        break;
+    case CRB_READY:
+    case CRB_RECEPTION:
+    case CRB_COMPLETION:
+        if (crb_chunk_next(crb)) {
+            crb->state = CRB_RECEPTION;
+        }
+        break;
+    case CRB_EXECUTION:
+        break;
+    }
+}
+
+static void on_response_retry(CRB *crb)
+{
+    switch (crb->state) {
+    case CRB_IDLE:
+    case CRB_READY:
+    case CRB_RECEPTION:
+    case CRB_COMPLETION:
+        crb_chunk_retry(crb);
+        break;
+    case CRB_EXECUTION:
+        break;
+    }
+}
+
 static void on_cancel(CRB *crb)
 {
     switch (crb->state) {
@@ -132,6 +179,7 @@ static void on_cancel(CRB *crb)
     case CRB_READY:
     case CRB_RECEPTION:
     case CRB_COMPLETION:
+        crb_chunk_forget(crb);
         break;
     }
 }
@@ -169,6 +217,22 @@ static void write_ctrl_req(CRB *crb, uint8_t locality, uint32_t value)
     }
 }
 
+/* Without chunks a value, as in QEMU; with them bits, the first of these that is set. */
+static void write_ctrl_start(CRB *crb, uint8_t locality, uint32_t value)
+{
+    if (!crb->chunk.data) {
+        if (value == CRB_CTRL_START_INVOKE) {
+            on_start(crb, locality);
+        }
+    } else if (value & CRB_CTRL_START_INVOKE) {
+        on_start(crb, locality);
+    } else if (value & CRB_CTRL_START_NEXT_CHUNK) {
+        on_next_chunk(crb);
+    } else if (value & CRB_CTRL_START_RESPONSE_RETRY) {
+        on_response_retry(crb);
+    }
+}
+
 static void write_int_enable(CRB *crb, uint8_t locality, const TPMPiece *piece, uint32_t value)
 {
     CRBLocality *loc = &crb->locality[locality];
@@ -198,8 +262,8 @@ static void write_control(CRB *crb, uint8_t locality, uint32_t offset, const TPM
         }
         break;
     case CRB_CTRL_START:
-        if (value == CRB_CTRL_START_INVOKE && is_active(crb, locality)) {
-            on_start(crb, locality);
+        if (is_active(crb, locality)) {
+            write_ctrl_start(crb, locality, value);
         }
         break;
     case CRB_INT_ENABLE:
@@ -228,7 +292,8 @@ static uint32_t read_constant(const CRB *crb, uint32_t offset)
 {
     switch (offset) {
     case CRB_INTF_ID:
-        return CRB_INTF_ID_VALUE | (crb->localities > 1 ? CRB_INTF_ID_LOCALITIES_5 : 0);
+        return CRB_INTF_ID_VALUE | (crb->localities > 1 ? CRB_INTF_ID_LOCALITIES_5 : 0) |
+               (crb->chunk.data ? CRB_INTF_ID_CHUNK : 0);
     case CRB_INTF_ID_HIGH:
         return CRB_INTF_ID_HIGH_VALUE;
     case CRB_CMD_SIZE:
@@ -334,8 +399,12 @@ static void crb_done(void *model, const uint8_t *response, size_t size, bool sel
         crb_hand_over(crb);
         return;
     }
-    memcpy(crb->buffer, response, size);
-    memset(crb->buffer + size, 0, crb->window - size);
+    if (crb->chunk.data) {
+        crb_chunk_respond(crb, response, size);
+    } else {
+        tpm_guest_write(crb->buffer, response, size);
+        tpm_guest_clear(crb->buffer + size, crb->window - size);
+    }
     crb_interrupt(crb, crb->command_locality, CRB_INT_START);
 }
 
@@ -350,6 +419,7 @@ static void crb_reset(void *model, size_t buffer_size)
     crb->owner = 0;
     crb->command_locality = CRB_NO_LOCALITY;
     crb->next = CRB_NO_LOCALITY;
+    crb->unsetting = CRB_NO_LOCALITY;
     memset(crb->locality, 0, sizeof(crb->locality));
     crb_wipe(crb);
     update_irq(crb);
@@ -383,9 +453,15 @@ static bool crb_check(const TPMDeviceConfig *config, TPMVersion version, GError 
     return !wrong;
 }
 
-static size_t crb_buffer_size(const TPMDeviceConfig *config)
+static size_t crb_window(const TPMDeviceConfig *config)
 {
     return config->buffer_address ? TPM_CRB_PAGE_SIZE : CRB_DATA_SIZE;
+}
+
+/* In chunks, whatever the TPM takes goes through the window. */
+static size_t crb_buffer_size(const TPMDeviceConfig *config)
+{
+    return config->chunk ? TPM_BUFFER_SIZE_MAX : crb_window(config);
 }
 
 static void *crb_new(TPMDevice *device, const TPMDeviceConfig *config)
@@ -395,7 +471,7 @@ static void *crb_new(TPMDevice *device, const TPMDeviceConfig *config)
     crb->device = device;
     crb->localities = config->localities ? CRB_LOCALITIES : 1;
     crb->interrupts = config->interrupts;
-    crb->window = crb_buffer_size(config);
+    crb->window = crb_window(config);
     if (config->buffer_address) {
         crb->page = aligned_alloc(TPM_CRB_PAGE_SIZE, TPM_CRB_PAGE_SIZE);
         g_assert(crb->page); /* as g_malloc(), which has no aligned form in GLib 2.74 */
@@ -404,6 +480,9 @@ static void *crb_new(TPMDevice *device, const TPMDeviceConfig *config)
     } else {
         crb->buffer = g_malloc(crb->window);
         crb->buffer_address = config->base + CRB_DATA_BUFFER;
+    }
+    if (config->chunk) {
+        crb_chunk_init(crb, device->request.buffer_size);
     }
     return crb; /* crb_reset() fills the buffer */
 }
@@ -417,6 +496,7 @@ static void crb_free(void *model)
     } else {
         g_free(crb->buffer);
     }
+    crb_chunk_free(crb);
     g_free(crb);
 }
 
@@ -439,6 +519,7 @@ const TPMFrontend tpm_frontend_crb = {
     .write = crb_write,
     .page = crb_page,
     .done = crb_done,
+    .established = crb_established,
 };
 
 G_STATIC_ASSERT(CRB_DATA_SIZE == 3968);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The state of a CRB device, shared by its two files: crb.c (registers, states and buffer) and
- * crb-locality.c (which locality may use them).
+ * The state of a CRB device, shared by its three files: crb.c (registers, states and buffer),
+ * crb-locality.c (which locality may use them) and crb-chunk.c (commands and responses larger than
+ * the buffer).
  */
 #ifndef TPM_CRB_H
 #define TPM_CRB_H
@@ -25,6 +26,21 @@ typedef struct CRBLocality {
     uint32_t int_sts;
 } CRBLocality;
 
+/* What is in the memory behind the window. */
+typedef enum CRBChunkContent {
+    CRB_CHUNK_NOTHING,
+    CRB_CHUNK_COMMAND,  /* of which the guest has given `done` bytes */
+    CRB_CHUNK_RESPONSE, /* of which the guest has been given `done` bytes */
+} CRBChunkContent;
+
+typedef struct CRBChunk {
+    uint8_t *data;   /* NULL without chunks */
+    size_t capacity; /* bytes of it: what the TPM and the device agree on */
+    CRBChunkContent content;
+    size_t size; /* bytes of the whole command or response; never above the capacity */
+    size_t done;
+} CRBChunk;
+
 typedef struct CRB {
     TPMDevice *device; /* not a reference: the device owns this struct */
 
@@ -43,7 +59,10 @@ typedef struct CRB {
     uint8_t next; /* who gets the device when the command under way has ended; or none */
     CRBLocality locality[CRB_LOCALITIES];
 
+    uint8_t unsetting; /* whose request to reset tpmEstablished is under way, or none */
+
     uint8_t *buffer; /* command and response: `page`, or memory of our own */
+    CRBChunk chunk;
 } CRB;
 
 /* ---- crb-locality.c ---- */
@@ -56,6 +75,30 @@ uint32_t crb_loc_state_read(const CRB *crb);
 
 /* The command of a locality that has lost the device has ended. */
 void crb_hand_over(CRB *crb);
+
+/* The tpmEstablished flag is known, or has changed. */
+void crb_established(void *model, bool established);
+
+/* ---- crb-chunk.c ---- */
+
+/* Make the memory; crb_chunk_free() is harmless without. */
+void crb_chunk_init(CRB *crb, size_t capacity);
+void crb_chunk_free(CRB *crb);
+
+/* Forget what it holds. */
+void crb_chunk_forget(CRB *crb);
+
+/* The window holds a piece of a command: take what the command still lacks. */
+void crb_chunk_take(CRB *crb);
+
+/* The response is there; its first piece goes to the window. */
+void crb_chunk_respond(CRB *crb, const uint8_t *response, size_t size);
+
+/* nextChunk. Was it a piece of a command? */
+bool crb_chunk_next(CRB *crb);
+
+/* crbRspRetry: the response from its beginning again. */
+void crb_chunk_retry(CRB *crb);
 
 /* ---- crb.c ---- */
 

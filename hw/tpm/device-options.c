@@ -82,6 +82,7 @@ static bool crb_config_from_options(const TPMOptions *options, TPMDeviceConfig *
 {
     return tpm_options_get_switch(options, "localities", &config->localities, error) &&
            tpm_options_get_switch(options, "interrupts", &config->interrupts, error) &&
+           tpm_options_get_switch(options, "chunk", &config->chunk, error) &&
            crb_buffer_from_options(options, config, error);
 }
 
@@ -89,8 +90,8 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
                                          const TPMHost *host, void *opaque, GError **error)
 {
     static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
-    static const char *const crb_names[] = { "localities", "interrupts", "buffer", "buffer-address",
-                                             NULL };
+    static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
+                                             "buffer-address", "chunk",      NULL };
     g_autoptr(TPMOptions) options = tpm_options_parse(text, "driver", error);
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 

@@ -42,6 +42,9 @@ typedef struct TPMFrontend {
 
     /* The command is done (stage 5); response is well formed and no larger than the buffer. */
     void (*done)(void *model, const uint8_t *response, size_t size, bool selftest_done);
+
+    /* The tpmEstablished flag has changed, or is known; NULL for a model that only reads it. */
+    void (*established)(void *model, bool established);
 } TPMFrontend;
 
 extern const TPMFrontend tpm_frontend_tis;        /* tis.c */

@@ -13,6 +13,7 @@
 #include "request.h"
 #include "command.h"
 #include "device-internal.h"
+#include "guest-memory.h"
 
 #include <string.h>
 
@@ -44,7 +45,7 @@ void tpm_request_submit(TPMDevice *device, uint8_t locality, const uint8_t *data
     request->prompt = !request->dispatching && request->busy == BUSY_NOT;
     request->locality = locality;
     request->size = size;
-    memcpy(request->command, data, size);
+    tpm_guest_read(request->command, data, size);
     if (tpm_command_check(device->version, request->command, size, &request->reject_code)) {
         request->state = REQUEST_WAITING;
     } else {
@@ -318,6 +319,9 @@ static void on_established(void *client, bool established)
 
     g_mutex_lock(&device->lock);
     device->established = established;
+    if (device->frontend->established) {
+        device->frontend->established(device->model, established);
+    }
     tpm_device_leave(device);
 }
 

@@ -59,7 +59,10 @@ extern const TPMBackendClient tpm_request_client;
 
 /* ---- with the device's lock held ---- */
 
-/* Begin a command; the front end has none under way. Its done() follows, never from within. */
+/*
+ * Begin a command; the front end has none under way. Its done() follows, never from within. The
+ * guest may be writing to the data: what is checked and executed is the copy made here.
+ */
 void tpm_request_submit(TPMDevice *device, uint8_t locality, const uint8_t *data, size_t size);
 
 /* Make the command under way end soon; done() still follows. Harmless when there is none. */

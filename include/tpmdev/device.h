@@ -107,13 +107,20 @@ typedef struct TPMDeviceConfig {
      * the device, and is read and written as its registers are.
      */
     uint64_t buffer_address;
+
+    /**
+     * CRB: commands and responses larger than the buffer are moved through it piece by piece, up
+     * to what the TPM takes (Platform TPM Profile 1.07, draft: CapCRBChunk); default false: they
+     * are at most of the buffer's size
+     */
+    bool chunk;
 } TPMDeviceConfig;
 
 /** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
         sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
-            TPM_BASE_ADDRESS, false, false, 0                                                      \
+            TPM_BASE_ADDRESS, false, false, 0, false                                               \
     }
 
 /**
@@ -181,8 +188,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
 /**
  * tpmdev_device_new_from_string: make a device as a command line describes it
  * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is one of
- *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`, `interrupts=on|off` and
- *            `buffer=page,buffer-address=ADDRESS`
+ *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`,
+ * `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()

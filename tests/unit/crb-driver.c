@@ -30,6 +30,24 @@ TISMachine *crb_machine_prepare_told(void)
     return machine;
 }
 
+TISMachine *crb_machine_prepare_chunk(void)
+{
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, CHUNK_BYTES);
+
+    machine->config.interface = TPM_INTERFACE_CRB;
+    machine->config.chunk = true;
+    return machine;
+}
+
+int crb_setup_chunk(void **state)
+{
+    TISMachine *machine = crb_machine_prepare_chunk();
+
+    tis_machine_plug(machine);
+    *state = machine;
+    return 0;
+}
+
 int crb_setup(void **state)
 {
     TISMachine *machine = crb_machine_prepare();
@@ -102,6 +120,39 @@ void crb_start(TISMachine *machine, unsigned locality, const void *command, size
 {
     crb_put(machine, locality, command, size);
     crb_go(machine, locality);
+}
+
+void crb_start_chunks(TISMachine *machine, unsigned locality, const void *command, size_t size)
+{
+    const uint8_t *byte = command;
+
+    for (; size > BUFFER_BYTES; byte += BUFFER_BYTES, size -= BUFFER_BYTES) {
+        crb_put(machine, locality, byte, BUFFER_BYTES);
+        tis_write(machine, locality, REG_CTRL_START, 4, START_NEXT);
+        assert_int_equal(tis_read(machine, locality, REG_CTRL_START, 4), 0);
+    }
+    crb_start(machine, locality, byte, size);
+}
+
+void crb_get(TISMachine *machine, unsigned locality, void *bytes, size_t size)
+{
+    uint8_t *byte = bytes;
+
+    for (uint32_t i = 0; i < size; i++) {
+        byte[i] = (uint8_t)tis_read(machine, locality, REG_BUFFER + i, 1);
+    }
+}
+
+void crb_assert_chunks(TISMachine *machine, unsigned locality, const void *response, size_t size)
+{
+    const uint8_t *byte = response;
+
+    for (; size > BUFFER_BYTES; byte += BUFFER_BYTES, size -= BUFFER_BYTES) {
+        crb_assert_buffer(machine, locality, byte, BUFFER_BYTES);
+        tis_write(machine, locality, REG_CTRL_START, 4, START_NEXT);
+        assert_int_equal(tis_read(machine, locality, REG_CTRL_START, 4), 0);
+    }
+    crb_assert_buffer(machine, locality, byte, size);
 }
 
 bool crb_is_running(TISMachine *machine, unsigned locality)

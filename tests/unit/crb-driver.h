@@ -35,6 +35,10 @@
 #define REG_BUFFER      0x80u
 
 #define BUFFER_BYTES 3968u
+#define PAGE_BYTES   4096u
+
+/* The largest command of a TPM for chunks. */
+#define CHUNK_BYTES 8192u
 
 /* TPM_LOC_CTRL. */
 #define LOC_REQUEST    1u
@@ -46,9 +50,15 @@
 #define REQ_CMD_READY 1u
 #define REQ_GO_IDLE   2u
 
+/* TPM_CRB_CTRL_START with chunks. */
+#define START_GO    1u
+#define START_RETRY 2u /* crbRspRetry */
+#define START_NEXT  4u /* nextChunk */
+
 /* TPM_CRB_INT_ENABLE and TPM_CRB_INT_STS. */
 #define CRB_START_CLEARED   0x1u
 #define CRB_CMD_READY_DONE  0x2u
+#define CRB_UNSET_DONE      0x4u /* establishmentClear */
 #define CRB_LOCALITY_CHANGE 0x8u
 #define CRB_INT_ALL         0x8000000Fu
 
@@ -61,6 +71,9 @@ TISMachine *crb_machine_prepare(void);
 /* The same for a TPM that answers, and is cancelled, only when it is told to. */
 TISMachine *crb_machine_prepare_told(void);
 
+/* With chunks, and a TPM of CHUNK_BYTES that answers at once. */
+TISMachine *crb_machine_prepare_chunk(void);
+
 /*
  * cmocka fixtures, with tis_teardown(). A device with all defaults; one with localities and a TPM
  * that has to be told; the same with interrupts.
@@ -68,6 +81,7 @@ TISMachine *crb_machine_prepare_told(void);
 int crb_setup(void **state);
 int crb_setup_localities(void **state);
 int crb_setup_interrupts(void **state);
+int crb_setup_chunk(void **state);
 
 /* Write TPM_LOC_CTRL. */
 void crb_loc(TISMachine *machine, unsigned locality, uint32_t value);
@@ -89,6 +103,15 @@ void crb_go(TISMachine *machine, unsigned locality);
 void crb_start(TISMachine *machine, unsigned locality, const void *command, size_t size);
 
 bool crb_is_running(TISMachine *machine, unsigned locality);
+
+/* A command of any size through the buffer in chunks, and Start. */
+void crb_start_chunks(TISMachine *machine, unsigned locality, const void *command, size_t size);
+
+/* Read the bytes of the buffer from its beginning. */
+void crb_get(TISMachine *machine, unsigned locality, void *bytes, size_t size);
+
+/* Fails the test unless the buffer holds the beginning of this response, and its chunks follow. */
+void crb_assert_chunks(TISMachine *machine, unsigned locality, const void *response, size_t size);
 
 /* Fails the test unless the buffer holds these bytes, and zeros to its end. */
 void crb_assert_buffer(TISMachine *machine, unsigned locality, const void *bytes, size_t size);
