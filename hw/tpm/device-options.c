@@ -51,7 +51,9 @@ static bool config_from_options(const TPMOptions *options, TPMDeviceConfig *conf
         return false;
     }
     config->completion_window_ns = (int64_t)window_us * 1000;
-    return tpm_options_get_address(options, "base", &config->base, error);
+    return tpm_options_get_unsigned(options, "wait-states", 0, G_MAXUINT, &config->wait_states,
+                                    error) &&
+           tpm_options_get_address(options, "base", &config->base, error);
 }
 
 /* Where the buffer is: with the registers, or on a page of its own, which needs an address. */
@@ -92,6 +94,7 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
     static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
     static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
                                              "buffer-address", "chunk",      NULL };
+    static const char *const spi_names[] = { "wait-states", NULL };
     g_autoptr(TPMOptions) options = tpm_options_parse(text, "driver", error);
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
@@ -100,9 +103,14 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
     }
     const char *model = tpm_options_require(options, "device", "driver", error);
 
-    if (!model || !interface_from_model(model, &config.interface, error) ||
-        !tpm_options_check_names(options, model, names,
-                                 config.interface == TPM_INTERFACE_CRB ? crb_names : NULL, error) ||
+    if (!model || !interface_from_model(model, &config.interface, error)) {
+        return NULL;
+    }
+    const char *const *more_names = config.interface == TPM_INTERFACE_CRB       ? crb_names
+                                    : config.interface == TPM_INTERFACE_TIS_SPI ? spi_names
+                                                                                : NULL;
+
+    if (!tpm_options_check_names(options, model, names, more_names, error) ||
         !config_from_options(options, &config, error) ||
         !crb_config_from_options(options, &config, error)) {
         return NULL;

@@ -15,6 +15,7 @@ static const TPMFrontend *const frontends[] = {
     [TPM_INTERFACE_TIS] = &tpm_frontend_tis,
     [TPM_INTERFACE_CRB] = &tpm_frontend_crb,
     [TPM_INTERFACE_TIS_SYSBUS] = &tpm_frontend_tis_sysbus,
+    [TPM_INTERFACE_TIS_SPI] = &tpm_frontend_tis_spi,
 };
 
 #define COMPLETION_WINDOW_MAX_NS 1000000
@@ -41,6 +42,12 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
                     "the completion window is %" G_GINT64_FORMAT
                     " ns; it must be from 0 (off) to %d",
                     config->completion_window_ns, COMPLETION_WINDOW_MAX_NS);
+        return false;
+    }
+    if (config->wait_states > 0 && config->interface != TPM_INTERFACE_TIS_SPI) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "TPMDeviceConfig.wait_states is for tpm-tis-spi; leave it unset for %s",
+                    frontends[config->interface]->model);
         return false;
     }
     return true;

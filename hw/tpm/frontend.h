@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the common part of a device asks of the register model in front of it. Each model is one
- * const TPMFrontend: hw/tpm/tis.c and crb.c.
+ * const TPMFrontend: hw/tpm/tis.c, tis-spi.c and crb.c.
  *
  * All these functions are called with the device's lock held. They change the model, and leave
  * what reaches beyond it, a command to send or an interrupt to raise, to the calls of
@@ -20,7 +20,7 @@ typedef struct TPMFrontend {
     /* Can it be made so, for a TPM of this version? Sets error if not. */
     bool (*check)(const TPMDeviceConfig *config, TPMVersion version, GError **error);
 
-    /* bytes of guest address space */
+    /* bytes of guest address space; 0 for a model on another bus, which needs no read and write */
     uint32_t (*region_size)(const TPMDeviceConfig *config);
 
     /* bytes of the largest command and response it can carry */
@@ -50,5 +50,6 @@ typedef struct TPMFrontend {
 extern const TPMFrontend tpm_frontend_tis;        /* tis.c */
 extern const TPMFrontend tpm_frontend_tis_sysbus; /* tis.c */
 extern const TPMFrontend tpm_frontend_crb;        /* crb.c */
+extern const TPMFrontend tpm_frontend_tis_spi;    /* tis-spi.c */
 
 #endif /* TPM_FRONTEND_H */

@@ -50,6 +50,8 @@ typedef struct TPMDevice TPMDevice;
  *                     TPM 2.0 alone; QEMU's `tpm-crb`
  * @TPM_INTERFACE_TIS_SYSBUS: the registers of TPM_INTERFACE_TIS at any address, for machines that
  *                     are no PC; QEMU's `tpm-tis-device`
+ * @TPM_INTERFACE_TIS_SPI: the registers of TPM_INTERFACE_TIS on an SPI bus, `tpm-tis-spi`; it takes
+ *                     no memory, see <tpmdev/spi.h>
  *
  * New interfaces are only ever added at the end.
  */
@@ -57,6 +59,7 @@ typedef enum TPMInterface {
     TPM_INTERFACE_TIS,
     TPM_INTERFACE_CRB,
     TPM_INTERFACE_TIS_SYSBUS,
+    TPM_INTERFACE_TIS_SPI,
 } TPMInterface;
 
 /** The completion window when nothing else is asked for, in nanoseconds. */
@@ -114,13 +117,20 @@ typedef struct TPMDeviceConfig {
      * are at most of the buffer's size
      */
     bool chunk;
+
+    /**
+     * SPI: how many wait states the device puts before the bytes of a FIFO, 0 to 50; before those
+     * of other registers it puts one, if any, as the Platform TPM Profile allows. Default 0: it
+     * answers at once. For testing drivers: real TPMs make them wait.
+     */
+    unsigned wait_states;
 } TPMDeviceConfig;
 
 /** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
         sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
-            TPM_BASE_ADDRESS, false, false, 0, false                                               \
+            TPM_BASE_ADDRESS, false, false, 0, false, 0                                            \
     }
 
 /**
@@ -189,7 +199,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  * tpmdev_device_new_from_string: make a device as a command line describes it
  * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is one of
  *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`,
- * `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`
+ *            `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`, and
+ *            `tpm-tis-spi` takes `wait-states=N`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()
@@ -266,7 +277,7 @@ TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width,
 TPMDEV_EXPORT
 TPMAccess tpmdev_device_write(TPMDevice *device, uint64_t offset, unsigned width, uint64_t value);
 
-/** tpmdev_device_get_size: bytes of guest physical address space it takes; any thread */
+/** tpmdev_device_get_size: bytes of guest physical address space it takes, 0 on SPI; any thread */
 TPMDEV_EXPORT
 size_t tpmdev_device_get_size(const TPMDevice *device);
 

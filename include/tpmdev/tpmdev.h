@@ -9,6 +9,7 @@
  *   host.h      TPMHost, what the library asks of a hypervisor
  *   backend.h   TPMBackend, the TPM behind a device, and how to write one
  *   device.h    TPMDevice, the registers in front of it
+ *   spi.h       the same registers on an SPI bus
  *   acpi.h      the tables by which firmware and systems find the device
  */
 #ifndef TPMDEV_TPMDEV_H
@@ -19,6 +20,7 @@
 #include <tpmdev/device.h>
 #include <tpmdev/error.h>
 #include <tpmdev/host.h>
+#include <tpmdev/spi.h>
 #include <tpmdev/version.h>
 
 #endif /* TPMDEV_TPMDEV_H */

@@ -53,6 +53,8 @@ static const struct {
     TOUCH(tpmdev_device_new_from_string),
     TOUCH(tpmdev_device_read),
     TOUCH(tpmdev_device_reset),
+    TOUCH(tpmdev_device_spi_select),
+    TOUCH(tpmdev_device_spi_transfer),
     TOUCH(tpmdev_device_write),
     TOUCH(tpmdev_error_quark),
     TOUCH(tpmdev_failure_response),

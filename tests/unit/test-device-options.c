@@ -84,7 +84,7 @@ static const struct {
       "device: parameter 'driver' is missing; give driver=VALUE" },
     { "tpm-none,tpmdev=fake", TPM_ERROR_NOT_FOUND,
       "'tpm-none' is not a valid device model name; it must be one of: tpm-tis, tpm-crb, "
-      "tpm-tis-device" },
+      "tpm-tis-device, tpm-tis-spi" },
     { "tpm-tis", TPM_ERROR_MISSING_OPTION,
       "tpm-tis: 'tpmdev' property is required; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=other", TPM_ERROR_NOT_FOUND,
@@ -125,6 +125,13 @@ static const struct {
       "tpm-crb: buffer_address is not a multiple of 0x1000" },
     { "tpm-crb,tpmdev=fake,buffer=page,buffer-address=0xfed40000", TPM_ERROR_INVALID_OPTION,
       "tpm-crb: buffer_address is inside the device; give a page beside it" },
+    { "tpm-tis,tpmdev=fake,wait-states=1", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base" },
+    { "tpm-tis-spi,tpmdev=fake,wait-states=51", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-spi: wait_states is 51; it must be from 0 to 50, the most Linux waits for" },
+    { "tpm-tis-spi,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-spi: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, "
+      "wait-states" },
     { "tpm-tis,tpmdev", TPM_ERROR_INVALID_OPTION,
       "parameter 'tpmdev' is not of the form NAME=VALUE" },
     { "tpm-tis,,tpmdev=fake", TPM_ERROR_INVALID_OPTION, NULL },
@@ -214,9 +221,9 @@ static void test_each_bad_field_has_its_own_message(void **state)
     TISMachine *machine = *state;
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
-    config.interface = (TPMInterface)3;
+    config.interface = (TPMInterface)4;
     assert_bad_config(machine, &config,
-                      "TPMDeviceConfig.interface is 3; it must be one of TPMInterface's, 0 to 2");
+                      "TPMDeviceConfig.interface is 4; it must be one of TPMInterface's, 0 to 3");
     config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.irq = 16;
     assert_bad_config(machine, &config, "IRQ 16 is outside valid range of 0 to 15");
@@ -227,6 +234,15 @@ static void test_each_bad_field_has_its_own_message(void **state)
     config.completion_window_ns = 1000001;
     assert_bad_config(machine, &config,
                       "the completion window is 1000001 ns; it must be from 0 (off) to 1000000");
+    config.completion_window_ns = 1000000;
+    config.wait_states = 1;
+    assert_bad_config(machine, &config,
+                      "TPMDeviceConfig.wait_states is for tpm-tis-spi; leave it unset for tpm-tis");
+    config.interface = TPM_INTERFACE_TIS_SPI;
+    config.localities = true;
+    assert_bad_config(machine, &config,
+                      "TPMDeviceConfig.localities is for tpm-crb; leave it unset for tpm-tis-spi");
+    config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.completion_window_ns = 1000000;
     machine->device = tpmdev_device_new(&config, machine->tpm->backend, NULL, NULL, NULL);
     assert_non_null(machine->device);
@@ -296,7 +312,8 @@ static void test_models_are_listed(void **state)
     assert_string_equal(models[0], "tpm-tis");
     assert_string_equal(models[1], "tpm-crb");
     assert_string_equal(models[2], "tpm-tis-device");
-    assert_null(models[3]);
+    assert_string_equal(models[3], "tpm-tis-spi");
+    assert_null(models[4]);
     assert_ptr_equal(tpmdev_device_get_models(), models);
 }
 
