@@ -97,6 +97,12 @@ bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, size_t device_size, TPM
                              GError **error)
 {
     *config = (TPMAcpiConfig)TPM_ACPI_CONFIG_INIT;
+    if (device_size == 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
+                    "TPM ACPI tables: the device takes no memory, and they are for those that do; "
+                    "describe it in a device tree");
+        return false;
+    }
     if (given) {
         if (given->size < sizeof(given->size)) {
             return refuse(error, "size is %zu; begin with TPM_ACPI_CONFIG_INIT, which sets it",

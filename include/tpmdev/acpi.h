@@ -61,7 +61,8 @@ typedef struct TPMAcpiConfig {
  * TPM 2.0: `TPM2`, revision 4, 76 bytes. TPM 1.2: `TCPA`, the client form, revision 2, 50 bytes.
  * Both as the TCG ACPI Specification lays them out and as QEMU fills them.
  *
- * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field.
+ * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED for
+ * a device that takes no memory.
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);
@@ -74,7 +75,8 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
  *
  * _HID (MSFT0101 or PNP0C31), _STR, _UID, _STA and _CRS with the device's memory window.
  *
- * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field.
+ * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED for
+ * a device that takes no memory.
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_acpi_ssdt(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);

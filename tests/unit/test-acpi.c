@@ -713,6 +713,21 @@ static void test_config_name_must_be_a_device_name(void **state)
     }
 }
 
+static void test_device_that_takes_no_memory_has_no_tables(void **state)
+{
+    TPMDevice *device = new_device_of(TPM_INTERFACE_TIS_SPI, TPM_VERSION_2_0);
+    g_autoptr(GError) error = NULL;
+
+    (void)state;
+    assert_null(tpmdev_acpi_ssdt(device, NULL, NULL));
+    assert_null(tpmdev_acpi_log_table(device, NULL, &error));
+    assert_true(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED));
+    assert_string_equal(error->message,
+                        "TPM ACPI tables: the device takes no memory, and they are for those that "
+                        "do; describe it in a device tree");
+    tpmdev_device_free(device);
+}
+
 static void test_config_must_have_a_size(void **state)
 {
     TPMAcpiConfig config = golden_config;
@@ -883,6 +898,7 @@ int main(void)
         cmocka_unit_test(test_config_log_must_end_within_64_bits),
         cmocka_unit_test(test_config_scope_must_be_an_absolute_path),
         cmocka_unit_test(test_config_name_must_be_a_device_name),
+        cmocka_unit_test(test_device_that_takes_no_memory_has_no_tables),
         cmocka_unit_test(test_config_must_have_a_size),
         cmocka_unit_test_setup_teardown(test_iasl_rebuilds_every_table, make_directory,
                                         remove_directory),
