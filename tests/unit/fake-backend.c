@@ -81,6 +81,21 @@ static void answer_start(FakeBackend *fake)
     }
 }
 
+/* With the fake's lock held. */
+static size_t make_response(FakeBackend *fake, uint8_t *response)
+{
+    if (!fake->echo) {
+        memcpy(response, fake->response, fake->response_size);
+        return fake->response_size;
+    }
+    tpmdev_failure_response(fake->version, response);
+    memcpy(response + 2, fake->command + 2, 4);
+    memset(response + 6, 0, 4);
+    memcpy(response + TPM_HEADER_SIZE, fake->command + TPM_HEADER_SIZE,
+           fake->command_size - TPM_HEADER_SIZE);
+    return fake->command_size;
+}
+
 static void answer_command(FakeBackend *fake)
 {
     uint8_t response[sizeof(fake->response)];
@@ -88,8 +103,7 @@ static void answer_command(FakeBackend *fake)
     g_mutex_lock(&fake->lock);
     bool due = fake->executing;
     bool fails = fake->submit_fails || (due && ++fake->begun == fake->fail_at);
-    size_t size = fake->response_size;
-    memcpy(response, fake->response, size);
+    size_t size = due ? make_response(fake, response) : 0;
     fake->executing = fake->lingering = false;
     g_mutex_unlock(&fake->lock);
 

@@ -45,6 +45,7 @@ typedef struct FakeBackend {
     bool start_fails;
     bool submit_fails;
     unsigned fail_at; /* this answer, counted from 1, is a failure; 0: none */
+    bool echo;        /* respond with code 0 and what is behind the command's header */
     uint8_t response[2 * TPM_BUFFER_SIZE_MAX];
     size_t response_size;
 
