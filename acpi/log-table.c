@@ -13,14 +13,12 @@
 #include "table.h"
 
 #define TPM2_REVISION               4u
-#define TPM2_SIZE                   76u
 #define TPM2_START_METHOD_FIFO      6u
 #define TPM2_START_METHOD_CRB       7u
 #define TPM2_CRB_CONTROL_AREA       0x40u /* offset in the device */
 #define TPM2_START_METHOD_ARGUMENTS 12u
 
 #define TCPA_REVISION 2u
-#define TCPA_SIZE     50u
 
 #define PLATFORM_CLASS_CLIENT 0u
 
@@ -39,7 +37,7 @@ static GBytes *tpm2_table(const TPMAcpiConfig *config, TPMInterface interface)
     tpm_table_zeros(&table, TPM2_START_METHOD_ARGUMENTS);
     tpm_table_u32(&table, config->log_size);    /* LAML */
     tpm_table_u64(&table, config->log_address); /* LASA */
-    g_assert(table.bytes->len == TPM2_SIZE);
+    g_assert(table.bytes->len == TPM_TABLE_TPM2_SIZE);
     return tpm_table_end(&table);
 }
 
@@ -51,7 +49,7 @@ static GBytes *tcpa_table(const TPMAcpiConfig *config)
     tpm_table_u16(&table, PLATFORM_CLASS_CLIENT);
     tpm_table_u32(&table, config->log_size);    /* LAML */
     tpm_table_u64(&table, config->log_address); /* LASA */
-    g_assert(table.bytes->len == TCPA_SIZE);
+    g_assert(table.bytes->len == TPM_TABLE_TCPA_SIZE);
     return tpm_table_end(&table);
 }
 

@@ -3,7 +3,7 @@
  * A writer for one ACPI table: header first, fields in the order of the specification, length and
  * checksum filled in at the end. All numbers are little-endian.
  *
- * Used by log-table.c and ssdt.c.
+ * Used by log-table.c and ssdt.c; fw-cfg.c has firmware finish what they wrote.
  */
 #ifndef TPM_ACPI_TABLE_H
 #define TPM_ACPI_TABLE_H
@@ -17,6 +17,12 @@
 /* Where the header has what is only known at the end. */
 #define TPM_TABLE_LENGTH_OFFSET   4u
 #define TPM_TABLE_CHECKSUM_OFFSET 9u
+
+/* The tables that name the log area: bytes, and where its address (LASA) stands. */
+#define TPM_TABLE_TPM2_SIZE        76u
+#define TPM_TABLE_TPM2_LASA_OFFSET 68u
+#define TPM_TABLE_TCPA_SIZE        50u
+#define TPM_TABLE_TCPA_LASA_OFFSET 42u
 
 /* One table that is being written. */
 typedef struct TPMTable {

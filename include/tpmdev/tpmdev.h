@@ -11,6 +11,7 @@
  *   device.h    TPMDevice, the registers in front of it
  *   spi.h       the same registers on an SPI bus
  *   acpi.h      the tables by which firmware and systems find the device
+ *   fw_cfg.h    the files by which firmware gets them from a QEMU-like machine
  */
 #ifndef TPMDEV_TPMDEV_H
 #define TPMDEV_TPMDEV_H
@@ -19,6 +20,7 @@
 #include <tpmdev/backend.h>
 #include <tpmdev/device.h>
 #include <tpmdev/error.h>
+#include <tpmdev/fw_cfg.h>
 #include <tpmdev/host.h>
 #include <tpmdev/spi.h>
 #include <tpmdev/version.h>

@@ -17,6 +17,7 @@ static const struct {
     const char *name;
     Function address;
 } functions[] = {
+    TOUCH(tpmdev_acpi_linkable),
     TOUCH(tpmdev_acpi_log_table),
     TOUCH(tpmdev_acpi_ssdt),
     TOUCH(tpmdev_backend_complete),
@@ -58,6 +59,10 @@ static const struct {
     TOUCH(tpmdev_device_write),
     TOUCH(tpmdev_error_quark),
     TOUCH(tpmdev_failure_response),
+    TOUCH(tpmdev_fw_cfg_config),
+    TOUCH(tpmdev_fw_cfg_log),
+    TOUCH(tpmdev_fw_cfg_log_commands),
+    TOUCH(tpmdev_fw_cfg_tables),
     TOUCH(tpmdev_options_get),
     TOUCH(tpmdev_options_get_socket),
     TOUCH(tpmdev_options_get_version),
