@@ -52,6 +52,11 @@ static bool check_base(uint64_t base, size_t device_size, GError **error)
     return true;
 }
 
+static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+    return a < b ? b - a < a_size : a - b < b_size;
+}
+
 /* An address of 0 is one the firmware's linker is still to fill in. */
 static bool check_log(uint64_t address, uint32_t size, GError **error)
 {
@@ -81,6 +86,29 @@ static bool check_scope(const char *scope, GError **error)
     return true;
 }
 
+/* TPMDeviceConfig has been checked; what is said here of the rest must agree with it. */
+static bool check_ppi(const TPMAcpiConfig *config, const TPMDevice *device, GError **error)
+{
+    uint64_t address = tpmdev_device_get_ppi_address(device);
+
+    if (overlap(address, TPM_PPI_SIZE, config->base, tpmdev_device_get_size(device))) {
+        return refuse(error,
+                      "base 0x%" PRIx64
+                      " puts the device over its physical presence memory at 0x%" PRIx64
+                      "; give each a place of its own",
+                      config->base, address);
+    }
+    if (config->log_address &&
+        overlap(address, TPM_PPI_SIZE, config->log_address, config->log_size)) {
+        return refuse(error,
+                      "log_address 0x%" PRIx64
+                      " puts the log over the physical presence memory at 0x%" PRIx64
+                      "; give each a place of its own",
+                      config->log_address, address);
+    }
+    return true;
+}
+
 /* Names that begin with an underscore are ACPI's own (5.3). */
 static bool check_name(const char *name, GError **error)
 {
@@ -93,11 +121,11 @@ static bool check_name(const char *name, GError **error)
     return true;
 }
 
-bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, size_t device_size, TPMAcpiConfig *config,
-                             GError **error)
+bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, const TPMDevice *device,
+                             TPMAcpiConfig *config, GError **error)
 {
     *config = (TPMAcpiConfig)TPM_ACPI_CONFIG_INIT;
-    if (device_size == 0) {
+    if (tpmdev_device_get_size(device) == 0) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
                     "TPM ACPI tables: the device takes no memory, and they are for those that do; "
                     "describe it in a device tree");
@@ -110,7 +138,8 @@ bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, size_t device_size, TPM
         }
         memcpy(config, given, MIN(given->size, sizeof(*config)));
     }
-    return check_base(config->base, device_size, error) &&
+    return check_base(config->base, tpmdev_device_get_size(device), error) &&
            check_log(config->log_address, config->log_size, error) &&
-           check_scope(config->scope, error) && check_name(config->name, error);
+           check_scope(config->scope, error) && check_name(config->name, error) &&
+           (!tpmdev_device_get_ppi_address(device) || check_ppi(config, device, error));
 }

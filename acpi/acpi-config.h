@@ -10,9 +10,9 @@
 
 /*
  * Copy *given (NULL for the defaults) to *config, with defaults for the members it does not
- * reach, and check every field for a device that takes device_size bytes of address space.
+ * reach, and check every field for this device.
  */
-bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, size_t device_size, TPMAcpiConfig *config,
-                             GError **error);
+bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, const TPMDevice *device,
+                             TPMAcpiConfig *config, GError **error);
 
 #endif /* TPM_ACPI_CONFIG_H */

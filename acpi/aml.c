@@ -3,9 +3,10 @@
  * The encoder of AML: ACPI 6.5, 20.2 "AML Grammar Definition", and the resource descriptors of
  * 6.4 "Resource Data Types for ACPI". Section numbers stand over what they define.
  *
- * Neighbours: ssdt.c writes the device object with it; table.c puts the table's header in front.
+ * Neighbours: aml-code.c has the terms of methods; ssdt.c writes the device object with both;
+ * table.c puts the table's header in front.
  */
-#include "aml.h"
+#include "aml-internal.h"
 
 #include <string.h>
 
@@ -43,7 +44,7 @@ static bool usable(const TPMAml *aml)
     return !aml->fault;
 }
 
-static void set_fault(TPMAml *aml, const char *fault)
+void tpm_aml_fault(TPMAml *aml, const char *fault)
 {
     if (!aml->fault) {
         aml->fault = fault;
@@ -55,6 +56,13 @@ static void append_byte(TPMAml *aml, unsigned byte)
     uint8_t value = (uint8_t)byte;
 
     g_byte_array_append(aml->bytes, &value, 1);
+}
+
+void tpm_aml_byte(TPMAml *aml, unsigned byte)
+{
+    if (usable(aml)) {
+        append_byte(aml, byte);
+    }
 }
 
 static void append_le(TPMAml *aml, uint64_t value, unsigned width)
@@ -180,7 +188,7 @@ void tpm_aml_name_string(TPMAml *aml, const char *path)
         return;
     }
     if (count < 0 || (unsigned)count > TPM_AML_SEGMENTS_MAX || (count == 0 && !absolute)) {
-        set_fault(aml, "a path is not made of names of one to four of A-Z, 0-9 and _");
+        tpm_aml_fault(aml, "a path is not made of names of one to four of A-Z, 0-9 and _");
         return;
     }
     if (absolute) {
@@ -232,7 +240,7 @@ void tpm_aml_integer(TPMAml *aml, uint64_t value)
 static bool check_ascii(TPMAml *aml, const char *text)
 {
     if (!g_str_is_ascii(text)) {
-        set_fault(aml, "a string is not ASCII");
+        tpm_aml_fault(aml, "a string is not ASCII");
     }
     return usable(aml);
 }
@@ -269,7 +277,7 @@ void tpm_aml_eisa_id(TPMAml *aml, const char *id)
         return;
     }
     if (!is_eisa_id(id)) {
-        set_fault(aml, "an EISA id is not three letters and four hexadecimal digits");
+        tpm_aml_fault(aml, "an EISA id is not three letters and four hexadecimal digits");
         return;
     }
     uint32_t value = (uint32_t)(id[0] - '@') << 26 | (uint32_t)(id[1] - '@') << 21 |
@@ -297,34 +305,50 @@ void tpm_aml_name(TPMAml *aml, const char *path)
  * One byte holds six bits of length. Two to four bytes hold the count of bytes that follow and
  * four bits in the first, eight in each other, lowest first.
  */
-unsigned tpm_aml_pkg_length(uint32_t size, uint8_t out[TPM_AML_PKG_LENGTH_SIZE_MAX])
+static unsigned encode_number(uint32_t number, unsigned count,
+                              uint8_t out[TPM_AML_PKG_LENGTH_SIZE_MAX])
 {
-    static const uint32_t most[] = { 0x3F, 0xFFF, 0xFFFFF, TPM_AML_PKG_LENGTH_MAX };
-
-    for (unsigned count = 1; count <= TPM_AML_PKG_LENGTH_SIZE_MAX; count++) {
-        if (size > most[count - 1] - count) {
-            continue;
-        }
-        uint32_t length = size + count;
-
-        if (count == 1) {
-            out[0] = (uint8_t)length;
-            return count;
-        }
-        out[0] = (uint8_t)((count - 1) << 6 | (length & 0xF));
-        for (unsigned i = 1; i < count; i++) {
-            out[i] = (uint8_t)(length >> (8 * i - 4));
-        }
+    if (count == 1) {
+        out[0] = (uint8_t)number;
         return count;
+    }
+    out[0] = (uint8_t)((count - 1) << 6 | (number & 0xF));
+    for (unsigned i = 1; i < count; i++) {
+        out[i] = (uint8_t)(number >> (8 * i - 4));
+    }
+    return count;
+}
+
+/* The most each count of bytes can hold. */
+static const uint32_t pkg_most[] = { 0x3F, 0xFFF, 0xFFFFF, TPM_AML_PKG_LENGTH_MAX };
+
+unsigned tpm_aml_pkg_number(uint32_t number, uint8_t out[TPM_AML_PKG_LENGTH_SIZE_MAX])
+{
+    for (unsigned count = 1; count <= TPM_AML_PKG_LENGTH_SIZE_MAX; count++) {
+        if (number <= pkg_most[count - 1]) {
+            return encode_number(number, count, out);
+        }
     }
     return 0;
 }
 
-/* What comes now is a block; its PkgLength will go right here. */
-static void block_begin(TPMAml *aml, TPMAmlBlock kind)
+unsigned tpm_aml_pkg_length(uint32_t size, uint8_t out[TPM_AML_PKG_LENGTH_SIZE_MAX])
 {
+    for (unsigned count = 1; count <= TPM_AML_PKG_LENGTH_SIZE_MAX; count++) {
+        if (size <= pkg_most[count - 1] - count) {
+            return encode_number(size + count, count, out);
+        }
+    }
+    return 0;
+}
+
+void tpm_aml_block(TPMAml *aml, TPMAmlBlock kind)
+{
+    if (!usable(aml)) {
+        return;
+    }
     if (aml->depth == TPM_AML_DEPTH_MAX) {
-        set_fault(aml, "blocks are nested too deep");
+        tpm_aml_fault(aml, "blocks are nested too deep");
         return;
     }
     aml->blocks[aml->depth].kind = kind;
@@ -338,7 +362,7 @@ void tpm_aml_scope(TPMAml *aml, const char *path)
         return;
     }
     append_byte(aml, AML_SCOPE);
-    block_begin(aml, TPM_AML_BLOCK_TERMS);
+    tpm_aml_block(aml, TPM_AML_BLOCK_TERMS);
     tpm_aml_name_string(aml, path);
 }
 
@@ -349,7 +373,7 @@ void tpm_aml_device(TPMAml *aml, const char *path)
     }
     append_byte(aml, AML_EXT_PREFIX);
     append_byte(aml, AML_EXT_DEVICE);
-    block_begin(aml, TPM_AML_BLOCK_TERMS);
+    tpm_aml_block(aml, TPM_AML_BLOCK_TERMS);
     tpm_aml_name_string(aml, path);
 }
 
@@ -359,7 +383,7 @@ void tpm_aml_resource_template(TPMAml *aml)
         return;
     }
     append_byte(aml, AML_BUFFER);
-    block_begin(aml, TPM_AML_BLOCK_RESOURCES);
+    tpm_aml_block(aml, TPM_AML_BLOCK_RESOURCES);
 }
 
 /* The size of a Buffer's bytes stands before them, and is only known behind them. */
@@ -382,7 +406,7 @@ void tpm_aml_end(TPMAml *aml)
         return;
     }
     if (aml->depth == 0) {
-        set_fault(aml, "an end has no block");
+        tpm_aml_fault(aml, "an end has no block");
         return;
     }
     aml->depth--;
@@ -403,7 +427,7 @@ void tpm_aml_end(TPMAml *aml)
     unsigned count = tpm_aml_pkg_length(aml->bytes->len - start, length);
 
     if (count == 0) {
-        set_fault(aml, "a block is larger than AML can say");
+        tpm_aml_fault(aml, "a block is larger than AML can say");
         return;
     }
     insert(aml->bytes, start, length, count);
@@ -416,7 +440,7 @@ void tpm_aml_unicode(TPMAml *aml, const char *text)
         return;
     }
     append_byte(aml, AML_BUFFER);
-    block_begin(aml, TPM_AML_BLOCK_BYTES);
+    tpm_aml_block(aml, TPM_AML_BLOCK_BYTES);
     for (const char *c = text; *c; c++) {
         append_le(aml, (unsigned char)*c, 2);
     }
@@ -432,7 +456,7 @@ void tpm_aml_memory32_fixed(TPMAml *aml, uint32_t base, uint32_t size)
         return;
     }
     if (aml->depth == 0 || aml->blocks[aml->depth - 1].kind != TPM_AML_BLOCK_RESOURCES) {
-        set_fault(aml, "a resource descriptor stands outside ResourceTemplate()");
+        tpm_aml_fault(aml, "a resource descriptor stands outside ResourceTemplate()");
         return;
     }
     append_byte(aml, RESOURCE_MEMORY32_FIXED);

@@ -63,7 +63,7 @@ void tpm_aml_device(TPMAml *aml, const char *path); /* Device (path) { */
 void tpm_aml_resource_template(TPMAml *aml);        /* ResourceTemplate () { */
 void tpm_aml_end(TPMAml *aml);                      /* } */
 
-/* ---- terms and data ---- */
+/* ---- terms and data; aml-code.h has those that methods are made of ---- */
 
 void tpm_aml_name(TPMAml *aml, const char *path);        /* Name (path, <the next data>) */
 void tpm_aml_integer(TPMAml *aml, uint64_t value);       /* value, in its shortest form */

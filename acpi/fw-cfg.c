@@ -40,29 +40,23 @@ static bool refuse(GError **error, const char *format, ...)
     return false;
 }
 
-GBytes *tpmdev_fw_cfg_config(const TPMDevice *device, uint64_t ppi_address, GError **error)
+GBytes *tpmdev_fw_cfg_config(const TPMDevice *device)
 {
     uint8_t bytes[TPM_FW_CFG_CONFIG_SIZE];
-    uint32_t address = GUINT32_TO_LE((uint32_t)ppi_address);
+    uint32_t ppi_address = (uint32_t)tpmdev_device_get_ppi_address(device);
+    uint32_t le = GUINT32_TO_LE(ppi_address);
 
-    if (ppi_address > UINT32_MAX) {
-        refuse(error,
-               "ppi_address 0x%" PRIx64 " does not fit the four bytes %s has for it; give an "
-               "address below 4 GiB",
-               ppi_address, TPM_FW_CFG_CONFIG_FILE);
-        return NULL;
-    }
-    memcpy(bytes, &address, sizeof(address));
+    memcpy(bytes, &le, sizeof(le));
     bytes[4] = (uint8_t)tpmdev_device_get_version(device);
     bytes[5] = ppi_address ? PPI_VERSION_1_30 : PPI_VERSION_NONE;
     return g_bytes_new(bytes, sizeof(bytes));
 }
 
-GBytes *tpmdev_fw_cfg_log(const TPMAcpiConfig *config, GError **error)
+GBytes *tpmdev_fw_cfg_log(const TPMDevice *device, const TPMAcpiConfig *config, GError **error)
 {
     TPMAcpiConfig resolved;
 
-    if (!tpm_acpi_config_resolve(config, 0, &resolved, error)) {
+    if (!tpm_acpi_config_resolve(config, device, &resolved, error)) {
         return NULL;
     }
     return g_bytes_new_take(g_malloc0(resolved.log_size), resolved.log_size);
@@ -177,7 +171,7 @@ GBytes *tpmdev_fw_cfg_tables(const TPMDevice *device, const TPMAcpiConfig *confi
     uint32_t offset;
 
     *commands = NULL;
-    if (!tpm_acpi_config_resolve(config, tpmdev_device_get_size(device), &resolved, error)) {
+    if (!tpm_acpi_config_resolve(config, device, &resolved, error)) {
         return NULL;
     }
     if (resolved.log_address) {

@@ -57,7 +57,7 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
 {
     TPMAcpiConfig resolved;
 
-    if (!tpm_acpi_config_resolve(config, tpmdev_device_get_size(device), &resolved, error)) {
+    if (!tpm_acpi_config_resolve(config, device, &resolved, error)) {
         return NULL;
     }
     switch (tpmdev_device_get_version(device)) {

@@ -12,6 +12,7 @@
  */
 #include "acpi-config.h"
 #include "aml.h"
+#include "ppi-aml.h"
 #include "table.h"
 
 /* Integers of 32 bits, as in QEMU's tables; the revision of the DSDT decides for all. */
@@ -36,38 +37,42 @@ static void hardware_id(TPMAml *aml, TPMVersion version)
     }
 }
 
-static void device_object(TPMAml *aml, const TPMAcpiConfig *config, TPMVersion version,
-                          uint32_t device_size)
+static void device_object(TPMAml *aml, const TPMAcpiConfig *config, const TPMDevice *device)
 {
+    uint32_t ppi_address = (uint32_t)tpmdev_device_get_ppi_address(device);
+    uint32_t size = (uint32_t)tpmdev_device_get_size(device);
+
     tpm_aml_scope(aml, config->scope); /* Scope (\_SB) { */
     tpm_aml_device(aml, config->name); /* Device (TPM) { */
-    hardware_id(aml, version);
+    hardware_id(aml, tpmdev_device_get_version(device));
     tpm_aml_name(aml, "_UID");                                  /* Name (_UID, */
     tpm_aml_integer(aml, 1);                                    /*     One) */
     tpm_aml_name(aml, "_STA");                                  /* Name (_STA, */
     tpm_aml_integer(aml, DEVICE_PRESENT_ENABLED_SHOWN_WORKING); /*     0x0F) */
     tpm_aml_name(aml, "_CRS");                                  /* Name (_CRS, */
     tpm_aml_resource_template(aml);                             /*     ResourceTemplate () { */
-    tpm_aml_memory32_fixed(aml, (uint32_t)config->base, device_size); /*     Memory32Fixed (...) */
-    tpm_aml_end(aml);                                                 /*     }) */
-    tpm_aml_end(aml);                                                 /* } */
-    tpm_aml_end(aml);                                                 /* } */
+    tpm_aml_memory32_fixed(aml, (uint32_t)config->base, size);  /*     Memory32Fixed (...) */
+    tpm_aml_end(aml);                                           /*     }) */
+    if (ppi_address) {
+        tpm_ppi_aml(aml, ppi_address);
+    }
+    tpm_aml_end(aml); /* } */
+    tpm_aml_end(aml); /* } */
 }
 
 GBytes *tpmdev_acpi_ssdt(const TPMDevice *device, const TPMAcpiConfig *config, GError **error)
 {
-    size_t device_size = tpmdev_device_get_size(device);
     TPMAcpiConfig resolved;
     TPMTable table;
     TPMAml aml;
     const char *fault;
 
-    if (!tpm_acpi_config_resolve(config, device_size, &resolved, error)) {
+    if (!tpm_acpi_config_resolve(config, device, &resolved, error)) {
         return NULL;
     }
     tpm_table_begin(&table, "SSDT", SSDT_REVISION);
     tpm_aml_begin(&aml, table.bytes);
-    device_object(&aml, &resolved, tpmdev_device_get_version(device), (uint32_t)device_size);
+    device_object(&aml, &resolved, device);
     if (!tpm_aml_finish(&aml, &fault)) {
         tpm_table_drop(&table);
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION, "TPM ACPI tables: %s", fault);

@@ -10,6 +10,7 @@
 
 #include "frontend.h"
 #include "irq.h"
+#include "ppi.h"
 #include "report.h"
 #include "request.h"
 
@@ -22,6 +23,7 @@ struct TPMDevice {
     TPMVersion version;
     TPMHost host;
     void *opaque;
+    TPMPPI ppi;
 
     GMutex lock;      /* for all below, and for the model */
     bool established; /* tpmEstablished as the backend last reported it */

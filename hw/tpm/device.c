@@ -53,6 +53,15 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
     return true;
 }
 
+/* What device and host can agree on, in the words of each part. */
+static bool config_is_possible(const TPMDeviceConfig *config, TPMVersion version,
+                               const TPMHost *host, GError **error)
+{
+    return config_check(config, error) &&
+           frontends[config->interface]->check(config, version, error) &&
+           tpm_ppi_check(config, frontends[config->interface]->region_size(config), host, error);
+}
+
 static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
                              const TPMHost *host, void *opaque)
 {
@@ -62,9 +71,7 @@ static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
     device->frontend = frontends[config->interface];
     device->backend = tpmdev_backend_ref(backend);
     device->version = tpmdev_backend_get_version(backend);
-    if (host) {
-        memcpy(&device->host, host, MIN(host->size, sizeof(device->host)));
-    }
+    device->host = *host;
     if (device->host.context) {
         g_main_context_ref(device->host.context);
     }
@@ -74,6 +81,7 @@ static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
         device, MIN(device->frontend->buffer_size(config), tpmdev_backend_get_buffer_size(backend)),
         config->completion_window_ns);
     device->model = device->frontend->create(device, config);
+    tpm_ppi_init(&device->ppi, config);
     return device;
 }
 
@@ -81,6 +89,7 @@ static void device_destroy(TPMDevice *device)
 {
     device->frontend->free(device->model);
     tpm_request_clear(device);
+    tpm_ppi_clear(&device->ppi);
     g_free(device->report.backend_error);
     if (device->host.context) {
         g_main_context_unref(device->host.context);
@@ -91,18 +100,21 @@ static void device_destroy(TPMDevice *device)
 }
 
 TPMDevice *tpmdev_device_new(const TPMDeviceConfig *user_config, TPMBackend *backend,
-                             const TPMHost *host, void *opaque, GError **error)
+                             const TPMHost *user_host, void *opaque, GError **error)
 {
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+    TPMHost host = TPM_HOST_INIT;
 
     if (user_config) {
         memcpy(&config, user_config, MIN(user_config->size, sizeof(config)));
     }
-    if (!config_check(&config, error) ||
-        !frontends[config.interface]->check(&config, tpmdev_backend_get_version(backend), error)) {
+    if (user_host) {
+        memcpy(&host, user_host, MIN(user_host->size, sizeof(host)));
+    }
+    if (!config_is_possible(&config, tpmdev_backend_get_version(backend), &host, error)) {
         return NULL;
     }
-    TPMDevice *device = device_new(&config, backend, host, opaque);
+    TPMDevice *device = device_new(&config, backend, &host, opaque);
 
     if (!tpm_backend_bind(backend, &tpm_request_client, device, device->host.context, error)) {
         device_destroy(device);
@@ -169,6 +181,7 @@ void tpmdev_device_reset(TPMDevice *device)
     tpm_request_reset(device);
     device->frontend->reset(device->model, device->request.buffer_size);
     tpm_device_leave(device);
+    tpm_ppi_reset(device);
 }
 
 TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width, uint64_t *value)
@@ -239,6 +252,16 @@ TPMInterface tpmdev_device_get_interface(const TPMDevice *device)
 void *tpmdev_device_get_page(const TPMDevice *device)
 {
     return device->frontend->page ? device->frontend->page(device->model) : NULL;
+}
+
+void *tpmdev_device_get_ppi(const TPMDevice *device)
+{
+    return device->ppi.memory;
+}
+
+uint64_t tpmdev_device_get_ppi_address(const TPMDevice *device)
+{
+    return device->ppi.address;
 }
 
 TPMVersion tpmdev_device_get_version(const TPMDevice *device)

@@ -73,7 +73,9 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
  * @config: where things are; NULL for the defaults
  * @error:  where a failure is described
  *
- * _HID (MSFT0101 or PNP0C31), _STR, _UID, _STA and _CRS with the device's memory window.
+ * _HID (MSFT0101 or PNP0C31), _STR, _UID, _STA and _CRS with the device's memory window; for a
+ * device with physical presence memory also _DSM, with the interfaces by which a system asks
+ * firmware for operations on the TPM (PPI 1.3, functions 0 to 8) and for memory to be cleared.
  *
  * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED for
  * a device that takes no memory.

@@ -39,6 +39,15 @@ G_BEGIN_DECLS
 /** Bytes of the page that a CRB device's buffer can be put on. */
 #define TPM_CRB_PAGE_SIZE 0x1000u
 
+/**
+ * Bytes of the physical presence memory (TCG PC Client Platform Physical Presence Interface
+ * Specification 1.30; the layout is QEMU's).
+ */
+#define TPM_PPI_SIZE 0x400u
+
+/** Where a PC has it: behind the registers of a TIS device at TPM_BASE_ADDRESS. */
+#define TPM_PPI_ADDRESS 0xFED45000u
+
 /** TPMDevice: one TPM device. Opaque. */
 typedef struct TPMDevice TPMDevice;
 
@@ -124,13 +133,20 @@ typedef struct TPMDeviceConfig {
      * answers at once. For testing drivers: real TPMs make them wait.
      */
     unsigned wait_states;
+
+    /**
+     * guest physical address of the physical presence memory, a multiple of TPM_PPI_SIZE below
+     * 4 GiB and outside the device, such as TPM_PPI_ADDRESS; the host maps
+     * tpmdev_device_get_ppi() there as memory and has a TPMHost.clear_memory. Default 0: none.
+     */
+    uint64_t ppi_address;
 } TPMDeviceConfig;
 
 /** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
         sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
-            TPM_BASE_ADDRESS, false, false, 0, false, 0                                            \
+            TPM_BASE_ADDRESS, false, false, 0, false, 0, 0                                         \
     }
 
 /**
@@ -228,7 +244,9 @@ TPMDevice *tpmdev_device_free(TPMDevice *device);
  *
  * For a machine reset, and for a resume from S3. Returns at once: the registers have their reset
  * values, a command under way is cancelled and its response dropped, the interrupt line is low,
- * and commands wait until the TPM is back. Any thread may call it.
+ * and commands wait until the TPM is back. A guest that asked for it by the physical presence
+ * interface has its memory cleared by TPMHost.clear_memory before this returns. Any thread may
+ * call it.
  */
 TPMDEV_EXPORT
 void tpmdev_device_reset(TPMDevice *device);
@@ -298,6 +316,21 @@ TPMInterface tpmdev_device_get_interface(const TPMDevice *device);
  */
 TPMDEV_EXPORT
 void *tpmdev_device_get_page(const TPMDevice *device);
+
+/**
+ * tpmdev_device_get_ppi: the physical presence memory
+ *
+ * Any thread may call it. Returns TPM_PPI_SIZE bytes, at the front of a page of 4 KiB that has
+ * nothing else in it, for the host to map into the guest at TPMDeviceConfig.ppi_address. They last
+ * as long as the device, survive every reset, and the guest may change them at any time. NULL when
+ * the device has no such memory.
+ */
+TPMDEV_EXPORT
+void *tpmdev_device_get_ppi(const TPMDevice *device);
+
+/** tpmdev_device_get_ppi_address: where the guest finds that memory, 0 for nowhere; any thread */
+TPMDEV_EXPORT
+uint64_t tpmdev_device_get_ppi_address(const TPMDevice *device);
 
 /** tpmdev_device_get_version: the version of the TPM behind it; any thread */
 TPMDEV_EXPORT

@@ -44,27 +44,24 @@ G_BEGIN_DECLS
 
 /**
  * tpmdev_fw_cfg_config: the content of TPM_FW_CFG_CONFIG_FILE
- * @device:      the device
- * @ppi_address: guest physical address of the physical presence memory, 0 for none
- * @error:       where a failure is described
  *
- * Six bytes, little-endian: the address (4), the TPM's version as TPMVersion has it (1), and the
- * version of the physical presence interface, 1 for 1.30 and 0 for none (1).
- *
- * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION for an address that four bytes cannot hold.
+ * Six bytes, little-endian: the address of the device's physical presence memory, 0 when it has
+ * none (4), the TPM's version as TPMVersion has it (1), and the version of the physical presence
+ * interface, 1 for 1.30 and 0 for none (1). Any thread may call it.
  */
 TPMDEV_EXPORT
-GBytes *tpmdev_fw_cfg_config(const TPMDevice *device, uint64_t ppi_address, GError **error);
+GBytes *tpmdev_fw_cfg_config(const TPMDevice *device);
 
 /**
  * tpmdev_fw_cfg_log: the content of TPM_FW_CFG_LOG_FILE
+ * @device: the device
  * @config: TPMAcpiConfig.log_size tells how many bytes; NULL for the defaults
  * @error:  where a failure is described
  *
- * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION for a size the tables refuse.
+ * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field.
  */
 TPMDEV_EXPORT
-GBytes *tpmdev_fw_cfg_log(const TPMAcpiConfig *config, GError **error);
+GBytes *tpmdev_fw_cfg_log(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);
 
 /**
  * tpmdev_fw_cfg_log_commands: allocate the log area, and put its address in a table

@@ -74,12 +74,23 @@ typedef struct TPMHost {
      * library, shared by all its devices, does that work.
      */
     GMainContext *context;
+
+    /**
+     * clear_memory: overwrite all memory of the guest, but for what the library gave the host to
+     * map
+     * @opaque: as given to tpmdev_device_new()
+     *
+     * Called from within tpmdev_device_reset(), on its thread and before it returns, once for each
+     * time the guest asked for it (TCG Platform Reset Attack Mitigation Specification, "Memory
+     * Overwrite Request"). The guest must not run before that is done.
+     */
+    void (*clear_memory)(void *opaque);
 } TPMHost;
 
 /** Initialiser for a TPMHost that offers nothing yet: `TPMHost host = TPM_HOST_INIT;` */
 #define TPM_HOST_INIT                                                                              \
     {                                                                                              \
-        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL                                              \
+        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL, NULL                                        \
     }
 
 G_END_DECLS

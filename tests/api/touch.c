@@ -45,6 +45,8 @@ static const struct {
     TOUCH(tpmdev_device_get_interface),
     TOUCH(tpmdev_device_get_irq_level),
     TOUCH(tpmdev_device_get_page),
+    TOUCH(tpmdev_device_get_ppi),
+    TOUCH(tpmdev_device_get_ppi_address),
     TOUCH(tpmdev_device_get_model),
     TOUCH(tpmdev_device_get_models),
     TOUCH(tpmdev_device_get_size),

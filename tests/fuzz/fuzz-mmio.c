@@ -319,7 +319,8 @@ static void op_access(Machine *m, Input *input, bool is_write)
 /* Mostly small commands, since each byte costs time; sometimes the largest. */
 static size_t command_size(uint8_t choice)
 {
-    return choice < 0xF0 ? TPM_HEADER_SIZE + choice % 32 : TPM_BUFFER_SIZE_COMMON - (0xFFu - choice);
+    return choice < 0xF0 ? TPM_HEADER_SIZE + choice % 32
+                         : TPM_BUFFER_SIZE_COMMON - (0xFFu - choice);
 }
 
 /* What a driver does, in one go: get the locality, write a command, start it. */

@@ -186,11 +186,10 @@ static void test_a_response_that_is_none_fails_the_command(void **state)
 
 static void test_a_tpm_1_2_fails_in_its_own_shape(void **state)
 {
-    static const char *const script[] = { SET_DATAFD,    OK,           PROBE_2_0,
-                                          FAILURE_1_2,   PROBE_1_2,    FAILURE_1_2,
-                                          GET_CAPS,      CAPS("3fff"), GET_SIZE,
-                                          SIZE_4096,     START,        SET_LOC("00"),
-                                          "c close",     NULL };
+    static const char *const script[] = { SET_DATAFD, OK,          PROBE_2_0, FAILURE_1_2,
+                                          PROBE_1_2,  FAILURE_1_2, GET_CAPS,  CAPS("3fff"),
+                                          GET_SIZE,   SIZE_4096,   START,     SET_LOC("00"),
+                                          "c close",  NULL };
     static EmulatorTest test;
 
     (void)state;
