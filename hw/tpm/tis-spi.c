@@ -139,7 +139,7 @@ static void begin_frame(TISSPI *spi)
     spi->left = (spi->header[0] & HEADER_SIZE_1) + 1;
     spi->address = (uint32_t)spi->header[2] << 8 | spi->header[3];
     spi->is_nobodys = spi->header[1] != ADDRESS_PREFIX || spi->address >= TPM_TIS_SIZE;
-    spi->is_fifo = !spi->is_nobodys && is_fifo(spi->address);
+    spi->is_fifo = is_fifo(spi->address);
     spi->moved = 0;
     if (spi->is_nobodys) {
         guest_error(spi, "SPI frame for an address that is no register's");
