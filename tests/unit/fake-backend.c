@@ -102,6 +102,8 @@ static void answer_command(FakeBackend *fake)
 
     g_mutex_lock(&fake->lock);
     bool due = fake->executing;
+    note_breach(fake, due && memcmp(fake->data, fake->command, fake->command_size) != 0,
+                "a command that changed while it ran");
     bool fails = fake->submit_fails || (due && ++fake->begun == fake->fail_at);
     size_t size = due ? make_response(fake, response) : 0;
     fake->executing = fake->lingering = false;

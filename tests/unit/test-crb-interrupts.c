@@ -173,6 +173,96 @@ static void test_line_is_high_while_any_locality_has_something_pending(void **st
     assert_int_equal(fake_host_irqs(&machine->host), 2);
 }
 
+/* ---- establishmentClear ---- */
+
+static void set_established(TISMachine *machine, bool established)
+{
+    tpmdev_backend_set_established(machine->tpm->backend, established);
+    assert_int_equal(crb_loc_state(machine) & 1, !established);
+}
+
+static void test_interrupt_when_the_establishment_is_reset_as_asked(void **state)
+{
+    TISMachine *machine = *state;
+
+    for (unsigned i = 3; i < 5; i++) {
+        set_established(machine, true);
+        crb_request(machine, i);
+        enable(machine, i, 0x80000000 | CRB_UNSET_DONE);
+        crb_loc(machine, i, LOC_UNSET);
+        assert_int_equal(crb_loc_state(machine) & 1, 1);
+        assert_int_equal(int_sts(machine, i), CRB_UNSET_DONE);
+        assert_irq(machine, true);
+        tis_write(machine, i, REG_CRB_INT_STS, 4, CRB_UNSET_DONE);
+        assert_int_equal(int_sts(machine, i), 0);
+        assert_irq(machine, false);
+        crb_loc(machine, i, LOC_RELINQUISH);
+    }
+    assert_int_equal(fake_host_irqs(&machine->host), 4);
+}
+
+static void test_interrupt_of_the_establishment_comes_after_the_command_under_way(void **state)
+{
+    TISMachine *machine = *state;
+
+    set_established(machine, true);
+    crb_request(machine, 3);
+    enable(machine, 3, CRB_INT_ALL);
+    crb_start(machine, 3, command_2_0, sizeof(command_2_0));
+    crb_loc(machine, 3, LOC_UNSET);
+    assert_int_equal(int_sts(machine, 3), 0);
+    fake_backend_answer(machine->tpm);
+    assert_int_equal(int_sts(machine, 3), CRB_START_CLEARED | CRB_UNSET_DONE);
+}
+
+static void test_no_interrupt_for_an_establishment_that_was_not_there(void **state)
+{
+    TISMachine *machine = *state;
+
+    crb_request(machine, 3);
+    enable(machine, 3, CRB_INT_ALL);
+    crb_loc(machine, 3, LOC_UNSET);
+    assert_int_equal(machine->tpm->established_resets, 1);
+    /* nor for one that comes and goes by itself */
+    set_established(machine, true);
+    set_established(machine, false);
+    assert_int_equal(int_sts(machine, 3), 0);
+    assert_irq(machine, false);
+}
+
+static void test_no_interrupt_for_an_establishment_others_may_not_reset(void **state)
+{
+    TISMachine *machine = *state;
+
+    set_established(machine, true);
+    for (unsigned i = 0; i < 3; i++) {
+        crb_request(machine, i);
+        enable(machine, i, 0x80000000 | CRB_UNSET_DONE);
+        crb_loc(machine, i, LOC_UNSET);
+        assert_int_equal(crb_loc_state(machine) & 1, 0);
+        crb_loc(machine, i, LOC_RELINQUISH);
+    }
+    assert_int_equal(machine->tpm->established_resets, 0);
+    assert_irq(machine, false);
+}
+
+static void test_reset_forgets_a_request_to_reset_the_establishment(void **state)
+{
+    TISMachine *machine = *state;
+
+    set_established(machine, true);
+    crb_request(machine, 3);
+    crb_start(machine, 3, command_2_0, sizeof(command_2_0));
+    crb_loc(machine, 3, LOC_UNSET);
+    tpmdev_device_reset(machine->device);
+    fake_backend_answer(machine->tpm);
+    crb_request(machine, 3);
+    enable(machine, 3, CRB_INT_ALL);
+    set_established(machine, false);
+    assert_int_equal(machine->tpm->established_resets, 0);
+    assert_int_equal(int_sts(machine, 3), 0);
+}
+
 static void test_reset_lowers_the_line_and_disables(void **state)
 {
     TISMachine *machine = *state;
@@ -217,6 +307,11 @@ int main(void)
         TEST(test_no_interrupt_for_a_response_that_is_dropped),
         TEST(test_int_sts_bits_are_cleared_by_writing_one),
         TEST(test_line_is_high_while_any_locality_has_something_pending),
+        TEST(test_interrupt_when_the_establishment_is_reset_as_asked),
+        TEST(test_interrupt_of_the_establishment_comes_after_the_command_under_way),
+        TEST(test_no_interrupt_for_an_establishment_that_was_not_there),
+        TEST(test_no_interrupt_for_an_establishment_others_may_not_reset),
+        TEST(test_reset_forgets_a_request_to_reset_the_establishment),
         TEST(test_reset_lowers_the_line_and_disables),
         cmocka_unit_test(test_interrupts_need_no_localities),
     };
