@@ -287,8 +287,14 @@ static uint32_t read_data(const CRB *crb, uint32_t offset, const TPMPiece *piece
     return value;
 }
 
-/* What is the same for whoever reads it, at every time. */
-static uint32_t read_constant(const CRB *crb, uint32_t offset)
+/* Where a locality finds the buffer: at the end of its own registers, or on the page of all. */
+static uint64_t buffer_address(const CRB *crb, uint8_t locality)
+{
+    return crb->buffer_address + (crb->page ? 0 : (uint64_t)locality << CRB_LOCALITY_SHIFT);
+}
+
+/* What is the same at every time. */
+static uint32_t read_constant(const CRB *crb, uint8_t locality, uint32_t offset)
 {
     switch (offset) {
     case CRB_INTF_ID:
@@ -301,10 +307,10 @@ static uint32_t read_constant(const CRB *crb, uint32_t offset)
         return (uint32_t)crb->window;
     case CRB_CMD_LADDR:
     case CRB_RSP_LADDR:
-        return (uint32_t)crb->buffer_address;
+        return (uint32_t)buffer_address(crb, locality);
     case CRB_CMD_HADDR:
     case CRB_RSP_HADDR:
-        return (uint32_t)(crb->buffer_address >> 32);
+        return (uint32_t)(buffer_address(crb, locality) >> 32);
     default: /* reserved, and TPM_CRB_CTRL_EXT */
         return 0;
     }
@@ -332,7 +338,7 @@ static uint32_t read_register(const CRB *crb, uint8_t locality, uint32_t offset)
     case CRB_LOC_CTRL:    /* write only */
         return 0;
     default:
-        return read_constant(crb, offset);
+        return read_constant(crb, locality, offset);
     }
 }
 

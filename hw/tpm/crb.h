@@ -47,7 +47,7 @@ typedef struct CRB {
     /* Constant. */
     uint8_t localities; /* 1 or CRB_LOCALITIES */
     bool interrupts;
-    uint64_t buffer_address; /* where the guest finds the buffer */
+    uint64_t buffer_address; /* where the guest finds the buffer; of locality 0, unless on a page */
     size_t window;           /* bytes of it */
     uint8_t *page;           /* the buffer, where the host maps it; or NULL */
 

@@ -61,7 +61,8 @@ static void test_there_are_five_pages_with_the_same_reset_values(void **state)
         assert_int_equal(tis_read(machine, i, REG_INTF_ID_2, 4), 0x1014);
         assert_int_equal(tis_read(machine, i, REG_CRB_ENABLE, 8), 0);
         assert_int_equal(tis_read(machine, i, REG_CMD_SIZE, 4), 0xF80);
-        assert_int_equal(tis_read(machine, i, REG_RSP_LADDR, 8), 0xFED40080);
+        assert_int_equal(tis_read(machine, i, REG_RSP_LADDR, 8), 0xFED40080 + i * 0x1000);
+        assert_int_equal(tis_read(machine, i, REG_CMD_LADDR, 8), 0xFED40080 + i * 0x1000);
     }
     assert_int_equal(tpmdev_device_read(machine->device, 0x4FFC, 4, &value), TPM_ACCESS_OK);
     assert_int_equal(tpmdev_device_read(machine->device, 0x5000, 1, &value), TPM_ACCESS_BAD_OFFSET);

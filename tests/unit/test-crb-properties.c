@@ -15,7 +15,7 @@
 
 #define PAGE         0x1000u
 #define REGION_MAX   (5 * PAGE)
-#define BASE_HIGH    0x1234FED40000ull
+#define BASE_HIGH    0x1234FFFFE000ull /* locality 2 is where the high half changes */
 #define PAGE_ADDRESS 0x567800001000ull
 #define NOBODY       9u
 
@@ -62,7 +62,8 @@ static uint32_t intf_id(unsigned on)
 /* One locality's page, while this one has the device. */
 static void make_page(uint8_t *image, unsigned on, unsigned locality, unsigned active)
 {
-    uint64_t address = on & BUFFER ? PAGE_ADDRESS : on & BASE ? BASE_HIGH + 0x80 : CRB_BASE + 0x80;
+    uint64_t base = on & BASE ? BASE_HIGH : CRB_BASE;
+    uint64_t address = on & BUFFER ? PAGE_ADDRESS : base + locality * PAGE + 0x80;
     uint32_t size = on & BUFFER ? 0x1000 : 0xF80;
 
     memset(image, 0, PAGE);
