@@ -418,6 +418,7 @@ class Crb:
     RSP_SIZE, RSP_LADDR, RSP_HADDR, DATA_BUFFER = 0x64, 0x68, 0x6C, 0x80
 
     REQUEST_ACCESS, RELINQUISH, CMD_READY, GO_IDLE, START, CANCEL = 1, 2, 1, 2, 1, 1
+    NEXT_CHUNK = 4
 
     def __init__(self, qtest, locality=0, base=TIS_BASE):
         self.qtest = qtest
@@ -436,15 +437,34 @@ class Crb:
     def relinquish(self):
         self.write(self.LOC_CTRL, self.RELINQUISH)
 
-    def send(self, command):
+    def window(self):
+        """Where the buffer is, and how large, as the registers tell."""
+        low, high = self.read(self.CMD_LADDR), self.read(self.CMD_HADDR)
+        return high << 32 | low, self.read(self.CMD_SIZE)
+
+    def _write_buffer(self, address, data):
         """Four bytes at a time, and what is left byte by byte, as memcpy_toio() might."""
+        whole = len(data) // 4 * 4
+        for at in range(0, whole, 4):
+            value = int.from_bytes(data[at:at + 4], 'little')
+            self.qtest.ok(f'writel {address + at:#x} {value:#x}')
+        for at in range(whole, len(data)):
+            self.qtest.ok(f'writeb {address + at:#x} {data[at]:#x}')
+
+    def next_chunk(self):
+        self.write(self.CTRL_START, self.NEXT_CHUNK)
+        wait_for(lambda: self.read(self.CTRL_START) == 0, 'end of nextChunk')
+
+    def send(self, command):
+        """All of the command into the buffer; of a larger one all pieces, the last one too."""
+        address, size = self.window()
         self.write(self.CTRL_REQ, self.CMD_READY)
         wait_for(lambda: self.read(self.CTRL_REQ) == 0, 'end of cmdReady')
-        whole = len(command) // 4 * 4
-        for at in range(0, whole, 4):
-            self.write(self.DATA_BUFFER + at, int.from_bytes(command[at:at + 4], 'little'))
-        for at in range(whole, len(command)):
-            self.write(self.DATA_BUFFER + at, command[at], 'b')
+        while len(command) > size:
+            self._write_buffer(address, command[:size])
+            self.next_chunk()
+            command = command[size:]
+        self._write_buffer(address, command)
 
     def start(self):
         self.write(self.CTRL_START, self.START)
@@ -453,14 +473,19 @@ class Crb:
         wait_for(lambda: self.read(self.CTRL_START) == 0, 'end of the command')
 
     def read_buffer(self, size):
-        reply = self.qtest.request(f'read {self.base + self.DATA_BUFFER:#x} {size}')
+        reply = self.qtest.request(f'read {self.window()[0]:#x} {size}')
         return bytes.fromhex(reply.removeprefix('OK 0x'))
 
     def receive(self):
         self.wait_response()
+        window = self.window()[1]
         size = int.from_bytes(self.read_buffer(6)[2:], 'big')
-        assert 10 <= size <= 0x1000 - self.DATA_BUFFER, f'a response of {size} bytes'
-        return self.read_buffer(size)
+        assert 10 <= size <= 2 * window, f'a response of {size} bytes'
+        response = self.read_buffer(min(size, window))
+        while len(response) < size:
+            self.next_chunk()
+            response += self.read_buffer(min(size - len(response), window))
+        return response
 
     def command(self, command):
         self.send(command)

@@ -22,6 +22,8 @@ struct Machine {
     uint64_t device_base;
     uint64_t device_size;
     unsigned device_irq;
+    uint8_t *page; /* memory of the device that the guest has at page_base; or NULL */
+    uint64_t page_base;
 
     MachineIRQ irq_callback;
     void *irq_opaque;
@@ -168,10 +170,13 @@ static void place_device(Machine *machine, const KeyVal *keyval)
 {
     const char *irq = keyval_get(keyval, "irq");
     const char *base = keyval_get(keyval, "base");
+    const char *page_base = keyval_get(keyval, "buffer-address");
 
     machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : machine->arch->irq;
     machine->device_base = base ? g_ascii_strtoull(base, NULL, 0) : machine->arch->tpm_base;
     machine->device_size = tpmdev_device_get_size(machine->device);
+    machine->page = tpmdev_device_get_page(machine->device);
+    machine->page_base = page_base ? g_ascii_strtoull(page_base, NULL, 0) : 0;
 }
 
 /* What the library is told: not of `ppi`, and of the base also when the options leave it out. */
@@ -233,6 +238,23 @@ static bool is_tpm(const Machine *machine, uint64_t address, uint64_t width)
     return machine->device && is_within(address, width, machine->device_base, machine->device_size);
 }
 
+static bool is_page(const Machine *machine, uint64_t address, uint64_t width)
+{
+    return machine->page && is_within(address, width, machine->page_base, TPM_CRB_PAGE_SIZE);
+}
+
+/* Memory the guest reaches without an exit, or NULL; the device's page lies over the machine's. */
+static uint8_t *memory_at(const Machine *machine, uint64_t address, uint64_t width)
+{
+    if (is_page(machine, address, width)) {
+        return machine->page + (address - machine->page_base);
+    }
+    if (is_ram(machine, address, width)) {
+        return machine->ram + (address - machine->arch->ram_base);
+    }
+    return NULL;
+}
+
 /* An access across the edge of something is made byte by byte. */
 static uint64_t load_bytes(Machine *machine, uint64_t address, unsigned width)
 {
@@ -246,10 +268,11 @@ static uint64_t load_bytes(Machine *machine, uint64_t address, unsigned width)
 
 uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
 {
+    const uint8_t *memory = memory_at(machine, address, width);
     uint64_t value = 0;
 
-    if (is_ram(machine, address, width)) {
-        memcpy(&value, machine->ram + (address - machine->arch->ram_base), width);
+    if (memory) {
+        memcpy(&value, memory, width);
         return GUINT64_FROM_LE(value);
     }
     if (is_tpm(machine, address, width)) {
@@ -261,9 +284,11 @@ uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
 
 void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t value)
 {
-    if (is_ram(machine, address, width)) {
+    uint8_t *memory = memory_at(machine, address, width);
+
+    if (memory) {
         value = GUINT64_TO_LE(value);
-        memcpy(machine->ram + (address - machine->arch->ram_base), &value, width);
+        memcpy(memory, &value, width);
     } else if (is_tpm(machine, address, width)) {
         tpmdev_device_write(machine->device, address - machine->device_base, width, value);
     } else {

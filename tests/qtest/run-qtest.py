@@ -70,6 +70,11 @@ class Script:
             for number, text in self._logical_lines(file):
                 self._add(number, text)
 
+    def base(self):
+        """Where the device is: its option says, or it is where a PC has it."""
+        match = re.search(r',base=(\w+)', self.headers['device'])
+        return int(match[1], 0) if match else harness.TIS_BASE
+
     @staticmethod
     def _logical_lines(file):
         """Lines without comments; one that begins with a blank continues the one before."""
@@ -100,12 +105,12 @@ class Script:
             self.headers[name] = value.strip()
 
 
-def expand_addresses(text):
+def expand_addresses(text, base):
     """@LOCALITY.REGISTER[+N] is an address; REGISTER is a name or a number."""
     def address(match):
         name = match[2]
         offset = REGISTERS[name] if name in REGISTERS else int(name, 0)
-        return hex(harness.TIS_BASE + (int(match[1]) << 12) + offset + int(match[3] or '0', 0))
+        return hex(base + (int(match[1]) << 12) + offset + int(match[3] or '0', 0))
     try:
         return re.sub(r'@(\d)\.(\w+)(?:\+(\w+))?', address, text)
     except ValueError as error:
@@ -117,6 +122,12 @@ def same_reply(wanted, got):
     def normal(text):
         return re.sub(r'\b0x0*(?=[0-9a-f])', '0x', text)
     return normal(wanted) == normal(got)
+
+
+def parse_bytes(text):
+    """Hex bytes; XX*N is a byte N times."""
+    return bytes.fromhex(re.sub(r'([0-9a-fA-F]{2})\*(\d+)',
+                                lambda match: match[1] * int(match[2]), text))
 
 
 def match_bytes(pattern, data):
@@ -132,8 +143,9 @@ def match_bytes(pattern, data):
 class Run:
     """A script on one machine."""
 
-    def __init__(self, machine, version, subject):
+    def __init__(self, machine, version, subject, base):
         self.machine = machine
+        self.base = base
         self.version = version
         self.subject = subject
         self.last = None  # the reply to the last request, until an expectation used it
@@ -160,7 +172,7 @@ class Run:
             raise ScriptError(f'unexpected {self.machine.qtest.irqs}')
 
     def send(self, text):
-        self.last = self.machine.qtest.request(expand_addresses(text))
+        self.last = self.machine.qtest.request(expand_addresses(text, self.base))
 
     def expect(self, text):
         got = self.machine.qtest.wait_irq() if text.startswith('IRQ ') else self.last
@@ -196,14 +208,14 @@ class Run:
 
     def _tis(self, text):
         locality, _, rest = text.partition(' ')
-        return Tis(self.machine.qtest, int(locality)), rest
+        return Tis(self.machine.qtest, int(locality), self.base), rest
 
     def tis_request(self, text):
         self._tis(text)[0].request()
 
     def tis_send(self, text):
         tis, rest = self._tis(text)
-        tis.send(bytes.fromhex(rest))
+        tis.send(parse_bytes(rest))
 
     def tis_go(self, text):
         self._tis(text)[0].go()
@@ -226,14 +238,14 @@ class Run:
 
     def _crb(self, text):
         locality, _, rest = text.partition(' ')
-        return Crb(self.machine.qtest, int(locality)), rest
+        return Crb(self.machine.qtest, int(locality), self.base), rest
 
     def crb_request(self, text):
         self._crb(text)[0].request()
 
     def crb_send(self, text):
         crb, rest = self._crb(text)
-        crb.send(bytes.fromhex(rest))
+        crb.send(parse_bytes(rest))
 
     def crb_start(self, text):
         self._crb(text)[0].start()
@@ -278,7 +290,7 @@ def machine_argv(program, script, version, subject, directory):
 
 
 def run_sections(tap, script, machine, version, subject):
-    run = Run(machine, version, subject)
+    run = Run(machine, version, subject, script.base())
     for name, statements in script.sections:
         at = None
         try:
