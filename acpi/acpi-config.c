@@ -127,8 +127,8 @@ bool tpm_acpi_config_resolve(const TPMAcpiConfig *given, const TPMDevice *device
     *config = (TPMAcpiConfig)TPM_ACPI_CONFIG_INIT;
     if (tpmdev_device_get_size(device) == 0) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
-                    "TPM ACPI tables: the device takes no memory, and they are for those that do; "
-                    "describe it in a device tree");
+                    "TPM ACPI tables: they describe a device in memory, and this one is on a bus "
+                    "of its own; describe it in the machine's device tree");
         return false;
     }
     if (given) {

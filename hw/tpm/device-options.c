@@ -92,6 +92,8 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
                                          const TPMHost *host, void *opaque, GError **error)
 {
     static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
+    /* What has neither address nor line of its own is told of neither. */
+    static const char *const bus_names[] = { "driver", "tpmdev", "window", NULL };
     static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
                                              "buffer-address", "chunk",      NULL };
     static const char *const spi_names[] = { "wait-states", NULL };
@@ -110,7 +112,9 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
                                     : config.interface == TPM_INTERFACE_TIS_SPI ? spi_names
                                                                                 : NULL;
 
-    if (!tpm_options_check_names(options, model, names, more_names, error) ||
+    if (!tpm_options_check_names(options, model,
+                                 config.interface == TPM_INTERFACE_TIS_I2C ? bus_names : names,
+                                 more_names, error) ||
         !config_from_options(options, &config, error) ||
         !crb_config_from_options(options, &config, error)) {
         return NULL;

@@ -15,6 +15,7 @@ static const TPMFrontend *const frontends[] = {
     [TPM_INTERFACE_TIS] = &tpm_frontend_tis,
     [TPM_INTERFACE_CRB] = &tpm_frontend_crb,
     [TPM_INTERFACE_TIS_SYSBUS] = &tpm_frontend_tis_sysbus,
+    [TPM_INTERFACE_TIS_I2C] = &tpm_frontend_tis_i2c,
     [TPM_INTERFACE_TIS_SPI] = &tpm_frontend_tis_spi,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the common part of a device asks of the register model in front of it. Each model is one
- * const TPMFrontend: hw/tpm/tis.c, tis-spi.c and crb.c.
+ * const TPMFrontend: hw/tpm/tis.c, tis-i2c.c, tis-spi.c and crb.c.
  *
  * All these functions are called with the device's lock held. They change the model, and leave
  * what reaches beyond it, a command to send or an interrupt to raise, to the calls of
@@ -33,7 +33,10 @@ typedef struct TPMFrontend {
     /* Every register to its reset value; buffer_size is what the TPM and this model agree on. */
     void (*reset)(void *model, size_t buffer_size);
 
-    /* One aligned access within a 32-bit register; values stand at their place in it. */
+    /*
+     * One aligned access within a 32-bit register; values stand at their place in it. NULL for a
+     * model without a region, whose own file has the calls that reach it.
+     */
     uint32_t (*read)(void *model, const TPMPiece *piece);
     void (*write)(void *model, const TPMPiece *piece, uint32_t value);
 
@@ -49,6 +52,7 @@ typedef struct TPMFrontend {
 
 extern const TPMFrontend tpm_frontend_tis;        /* tis.c */
 extern const TPMFrontend tpm_frontend_tis_sysbus; /* tis.c */
+extern const TPMFrontend tpm_frontend_tis_i2c;    /* tis-i2c.c */
 extern const TPMFrontend tpm_frontend_crb;        /* crb.c */
 extern const TPMFrontend tpm_frontend_tis_spi;    /* tis-spi.c */
 

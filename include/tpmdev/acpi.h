@@ -62,7 +62,7 @@ typedef struct TPMAcpiConfig {
  * Both as the TCG ACPI Specification lays them out and as QEMU fills them.
  *
  * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED for
- * a device that takes no memory.
+ * a device on a bus of its own.
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);
@@ -77,8 +77,7 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
  * device with physical presence memory also _DSM, with the interfaces by which a system asks
  * firmware for operations on the TPM (PPI 1.3, functions 0 to 8) and for memory to be cleared.
  *
- * Returns the bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED for
- * a device that takes no memory.
+ * Returns the bytes, or NULL: as tpmdev_acpi_log_table().
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_acpi_ssdt(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);

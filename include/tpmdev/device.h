@@ -59,6 +59,8 @@ typedef struct TPMDevice TPMDevice;
  *                     TPM 2.0 alone; QEMU's `tpm-crb`
  * @TPM_INTERFACE_TIS_SYSBUS: the registers of TPM_INTERFACE_TIS at any address, for machines that
  *                     are no PC; QEMU's `tpm-tis-device`
+ * @TPM_INTERFACE_TIS_I2C: these registers on an I2C bus, for TPM 2.0 alone, reached by the calls of
+ *                     <tpmdev/i2c.h>; QEMU's `tpm-tis-i2c`
  * @TPM_INTERFACE_TIS_SPI: the registers of TPM_INTERFACE_TIS on an SPI bus, `tpm-tis-spi`; it takes
  *                     no memory, see <tpmdev/spi.h>
  *
@@ -68,6 +70,7 @@ typedef enum TPMInterface {
     TPM_INTERFACE_TIS,
     TPM_INTERFACE_CRB,
     TPM_INTERFACE_TIS_SYSBUS,
+    TPM_INTERFACE_TIS_I2C,
     TPM_INTERFACE_TIS_SPI,
 } TPMInterface;
 
@@ -215,8 +218,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  * tpmdev_device_new_from_string: make a device as a command line describes it
  * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is one of
  *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`,
- *            `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`, and
- *            `tpm-tis-spi` takes `wait-states=N`
+ *            `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`;
+ *            `tpm-tis-spi` takes `wait-states=N`; `tpm-tis-i2c` takes neither `irq` nor `base`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()
@@ -295,7 +298,10 @@ TPMAccess tpmdev_device_read(TPMDevice *device, uint64_t offset, unsigned width,
 TPMDEV_EXPORT
 TPMAccess tpmdev_device_write(TPMDevice *device, uint64_t offset, unsigned width, uint64_t value);
 
-/** tpmdev_device_get_size: bytes of guest physical address space it takes, 0 on SPI; any thread */
+/**
+ * tpmdev_device_get_size: bytes of guest physical address space it takes, 0 for a device on a bus
+ * of its own; any thread
+ */
 TPMDEV_EXPORT
 size_t tpmdev_device_get_size(const TPMDevice *device);
 

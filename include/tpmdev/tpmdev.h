@@ -9,7 +9,8 @@
  *   host.h      TPMHost, what the library asks of a hypervisor
  *   backend.h   TPMBackend, the TPM behind a device, and how to write one
  *   device.h    TPMDevice, the registers in front of it
- *   spi.h       the same registers on an SPI bus
+ *   i2c.h       the same registers on an I2C bus
+ *   spi.h       and on an SPI bus
  *   acpi.h      the tables by which firmware and systems find the device
  *   fw_cfg.h    the files by which firmware gets them from a QEMU-like machine
  */
@@ -22,6 +23,7 @@
 #include <tpmdev/error.h>
 #include <tpmdev/fw_cfg.h>
 #include <tpmdev/host.h>
+#include <tpmdev/i2c.h>
 #include <tpmdev/spi.h>
 #include <tpmdev/version.h>
 

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 
-HEADERS = ["acpi.h", "backend.h", "device.h", "error.h", "fw_cfg.h", "host.h", "spi.h",
+HEADERS = ["acpi.h", "backend.h", "device.h", "error.h", "fw_cfg.h", "host.h", "i2c.h", "spi.h",
            "tpmdev.h", "version.h"]
 
 

@@ -657,6 +657,24 @@ static void test_config_base_must_leave_room_below_4_gib(void **state)
                    "4 GiB; give 0xffffb000 or less, such as 0xfed40000");
 }
 
+static void test_device_on_a_bus_of_its_own_has_no_tables(void **state)
+{
+    TableFunction functions[] = { tpmdev_acpi_log_table, tpmdev_acpi_ssdt };
+    TPMDevice *device = new_device_of(TPM_INTERFACE_TIS_I2C, TPM_VERSION_2_0);
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(functions); i++) {
+        g_autoptr(GError) error = NULL;
+
+        assert_null(functions[i](device, NULL, &error));
+        assert_true(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED));
+        assert_string_equal(error->message,
+                            "TPM ACPI tables: they describe a device in memory, and this one is on "
+                            "a bus of its own; describe it in the machine's device tree");
+    }
+    tpmdev_device_free(device);
+}
+
 static void test_config_log_must_have_a_size(void **state)
 {
     TPMAcpiConfig config = golden_config;
@@ -894,6 +912,7 @@ int main(void)
         cmocka_unit_test(test_config_of_an_older_caller_has_defaults_behind_its_end),
         cmocka_unit_test(test_config_base_must_be_page_aligned),
         cmocka_unit_test(test_config_base_must_leave_room_below_4_gib),
+        cmocka_unit_test(test_device_on_a_bus_of_its_own_has_no_tables),
         cmocka_unit_test(test_config_log_must_have_a_size),
         cmocka_unit_test(test_config_log_must_end_within_64_bits),
         cmocka_unit_test(test_config_scope_must_be_an_absolute_path),

@@ -84,7 +84,7 @@ static const struct {
       "device: parameter 'driver' is missing; give driver=VALUE" },
     { "tpm-none,tpmdev=fake", TPM_ERROR_NOT_FOUND,
       "'tpm-none' is not a valid device model name; it must be one of: tpm-tis, tpm-crb, "
-      "tpm-tis-device, tpm-tis-spi" },
+      "tpm-tis-device, tpm-tis-i2c, tpm-tis-spi" },
     { "tpm-tis", TPM_ERROR_MISSING_OPTION,
       "tpm-tis: 'tpmdev' property is required; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=other", TPM_ERROR_NOT_FOUND,
@@ -132,6 +132,12 @@ static const struct {
     { "tpm-tis-spi,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, "
       "wait-states" },
+    { "tpm-tis-i2c,tpmdev=fake,irq=5", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-i2c: invalid parameter 'irq'; it takes driver, tpmdev, window" },
+    { "tpm-tis-i2c,tpmdev=fake,base=0xfed40000", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window" },
+    { "tpm-tis-i2c,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window" },
     { "tpm-tis,tpmdev", TPM_ERROR_INVALID_OPTION,
       "parameter 'tpmdev' is not of the form NAME=VALUE" },
     { "tpm-tis,,tpmdev=fake", TPM_ERROR_INVALID_OPTION, NULL },
@@ -221,9 +227,9 @@ static void test_each_bad_field_has_its_own_message(void **state)
     TISMachine *machine = *state;
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
-    config.interface = (TPMInterface)4;
+    config.interface = (TPMInterface)5;
     assert_bad_config(machine, &config,
-                      "TPMDeviceConfig.interface is 4; it must be one of TPMInterface's, 0 to 3");
+                      "TPMDeviceConfig.interface is 5; it must be one of TPMInterface's, 0 to 4");
     config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.irq = 16;
     assert_bad_config(machine, &config, "IRQ 16 is outside valid range of 0 to 15");
@@ -312,8 +318,9 @@ static void test_models_are_listed(void **state)
     assert_string_equal(models[0], "tpm-tis");
     assert_string_equal(models[1], "tpm-crb");
     assert_string_equal(models[2], "tpm-tis-device");
-    assert_string_equal(models[3], "tpm-tis-spi");
-    assert_null(models[4]);
+    assert_string_equal(models[3], "tpm-tis-i2c");
+    assert_string_equal(models[4], "tpm-tis-spi");
+    assert_null(models[5]);
     assert_ptr_equal(tpmdev_device_get_models(), models);
 }
 
