@@ -17,6 +17,7 @@ static const TPMFrontend *const frontends[] = {
     [TPM_INTERFACE_TIS_SYSBUS] = &tpm_frontend_tis_sysbus,
     [TPM_INTERFACE_TIS_I2C] = &tpm_frontend_tis_i2c,
     [TPM_INTERFACE_TIS_SPI] = &tpm_frontend_tis_spi,
+    [TPM_INTERFACE_SPAPR] = &tpm_frontend_spapr,
 };
 
 #define COMPLETION_WINDOW_MAX_NS 1000000
@@ -54,13 +55,15 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
     return true;
 }
 
-/* What device and host can agree on, in the words of each part. */
-static bool config_is_possible(const TPMDeviceConfig *config, TPMVersion version,
-                               const TPMHost *host, GError **error)
+/* As far as the host has them: members it does not know are NULL. */
+static bool host_check(const TPMFrontend *frontend, const TPMHost *user_host, TPMHost *host,
+                       GError **error)
 {
-    return config_check(config, error) &&
-           frontends[config->interface]->check(config, version, error) &&
-           tpm_ppi_check(config, frontends[config->interface]->region_size(config), host, error);
+    *host = (TPMHost)TPM_HOST_INIT;
+    if (user_host) {
+        memcpy(host, user_host, MIN(user_host->size, sizeof(*host)));
+    }
+    return !frontend->check_host || frontend->check_host(host, error);
 }
 
 static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
@@ -104,15 +107,19 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *user_config, TPMBackend *bac
                              const TPMHost *user_host, void *opaque, GError **error)
 {
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
-    TPMHost host = TPM_HOST_INIT;
+    TPMHost host;
 
     if (user_config) {
         memcpy(&config, user_config, MIN(user_config->size, sizeof(config)));
     }
-    if (user_host) {
-        memcpy(&host, user_host, MIN(user_host->size, sizeof(host)));
+    if (!config_check(&config, error)) {
+        return NULL;
     }
-    if (!config_is_possible(&config, tpmdev_backend_get_version(backend), &host, error)) {
+    const TPMFrontend *frontend = frontends[config.interface];
+
+    if (!frontend->check(&config, tpmdev_backend_get_version(backend), error) ||
+        !host_check(frontend, user_host, &host, error) ||
+        !tpm_ppi_check(&config, frontend->region_size(&config), &host, error)) {
         return NULL;
     }
     TPMDevice *device = device_new(&config, backend, &host, opaque);
@@ -141,6 +148,7 @@ void tpm_device_leave(TPMDevice *device)
     bool irq_is_due = tpm_irq_is_due(&device->irq);
     bool report_is_due = tpm_report_is_due(&device->report);
     bool request_is_due = tpm_request_is_due(&device->request);
+    bool model_is_due = device->frontend->is_due && device->frontend->is_due(device->model);
 
     g_mutex_unlock(&device->lock);
     /* The line first: what runs next may bring a response, and a level of its own. */
@@ -149,6 +157,9 @@ void tpm_device_leave(TPMDevice *device)
     }
     if (report_is_due) {
         tpm_report_deliver(device);
+    }
+    if (model_is_due) {
+        device->frontend->deliver(device->model);
     }
     if (request_is_due) {
         tpm_request_run(device);

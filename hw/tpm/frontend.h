@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the common part of a device asks of the register model in front of it. Each model is one
- * const TPMFrontend: hw/tpm/tis.c, tis-i2c.c, tis-spi.c and crb.c.
+ * const TPMFrontend: hw/tpm/tis.c, tis-i2c.c, tis-spi.c, crb.c and spapr.c.
  *
- * All these functions are called with the device's lock held. They change the model, and leave
- * what reaches beyond it, a command to send or an interrupt to raise, to the calls of
+ * All these functions but deliver() are called with the device's lock held. They change the model,
+ * and leave what reaches beyond it, a command to send or an interrupt to raise, to the calls of
  * device-internal.h, which are carried out once the lock is released.
  */
 #ifndef TPM_FRONTEND_H
@@ -19,6 +19,9 @@ typedef struct TPMFrontend {
 
     /* Can it be made so, for a TPM of this version? Sets error if not. */
     bool (*check)(const TPMDeviceConfig *config, TPMVersion version, GError **error);
+
+    /* Is there all it needs of the host? Sets error if not. NULL: it needs nothing. */
+    bool (*check_host)(const TPMHost *host, GError **error);
 
     /* bytes of guest address space; 0 for a model on another bus, which needs no read and write */
     uint32_t (*region_size)(const TPMDeviceConfig *config);
@@ -48,6 +51,9 @@ typedef struct TPMFrontend {
 
     /* The tpmEstablished flag has changed, or is known; NULL for a model that only reads it. */
     void (*established)(void *model, bool established);
+    /* Does the model itself have something to ask of the host? And do so, with no lock held. */
+    bool (*is_due)(const void *model);
+    void (*deliver)(void *model);
 } TPMFrontend;
 
 extern const TPMFrontend tpm_frontend_tis;        /* tis.c */
@@ -55,5 +61,6 @@ extern const TPMFrontend tpm_frontend_tis_sysbus; /* tis.c */
 extern const TPMFrontend tpm_frontend_tis_i2c;    /* tis-i2c.c */
 extern const TPMFrontend tpm_frontend_crb;        /* crb.c */
 extern const TPMFrontend tpm_frontend_tis_spi;    /* tis-spi.c */
+extern const TPMFrontend tpm_frontend_spapr;      /* spapr.c */
 
 #endif /* TPM_FRONTEND_H */

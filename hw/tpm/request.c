@@ -81,7 +81,7 @@ void tpm_request_reset_established(TPMDevice *device, uint8_t locality)
     device->request.reset_established_locality = locality;
 }
 
-void tpm_request_reset(TPMDevice *device)
+void tpm_request_abandon(TPMDevice *device)
 {
     TPMRequest *request = &device->request;
 
@@ -91,6 +91,13 @@ void tpm_request_reset(TPMDevice *device)
         device->statistics.cancels++;
     }
     request->state = REQUEST_IDLE;
+}
+
+void tpm_request_reset(TPMDevice *device)
+{
+    TPMRequest *request = &device->request;
+
+    tpm_request_abandon(device);
     request->reset_established_wanted = false;
     request->start_wanted = true;
 }

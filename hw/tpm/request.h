@@ -25,7 +25,7 @@ typedef enum TPMRequestBusy {
     BUSY_NOT,
     BUSY_STARTING,
     BUSY_RUNNING,   /* the command of REQUEST_RUNNING */
-    BUSY_ABANDONED, /* a command from before a reset; its response is dropped */
+    BUSY_ABANDONED, /* a command that was forgotten, by a reset say; its response is dropped */
 } TPMRequestBusy;
 
 typedef struct TPMRequest {
@@ -71,7 +71,10 @@ void tpm_request_cancel(TPMDevice *device);
 /* Clear the tpmEstablished flag for locality 3 or 4. */
 void tpm_request_reset_established(TPMDevice *device, uint8_t locality);
 
-/* Forget the command under way and power-cycle the TPM. */
+/* Forget the command under way: no done() follows, and what the TPM still answers is dropped. */
+void tpm_request_abandon(TPMDevice *device);
+
+/* The same, and power-cycle the TPM. */
 void tpm_request_reset(TPMDevice *device);
 
 /* Is there something to run? */

@@ -63,6 +63,8 @@ typedef struct TPMDevice TPMDevice;
  *                     <tpmdev/i2c.h>; QEMU's `tpm-tis-i2c`
  * @TPM_INTERFACE_TIS_SPI: the registers of TPM_INTERFACE_TIS on an SPI bus, `tpm-tis-spi`; it takes
  *                     no memory, see <tpmdev/spi.h>
+ * @TPM_INTERFACE_SPAPR: messages and DMA in place of registers, for POWER's platforms; QEMU's
+ *                     `tpm-spapr`; see <tpmdev/spapr.h>
  *
  * New interfaces are only ever added at the end.
  */
@@ -72,6 +74,7 @@ typedef enum TPMInterface {
     TPM_INTERFACE_TIS_SYSBUS,
     TPM_INTERFACE_TIS_I2C,
     TPM_INTERFACE_TIS_SPI,
+    TPM_INTERFACE_SPAPR,
 } TPMInterface;
 
 /** The completion window when nothing else is asked for, in nanoseconds. */
@@ -208,7 +211,8 @@ typedef struct TPMDeviceStatistics {
  * and so can the host, with tpmdev_device_wait_ready().
  *
  * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION for @config, TPM_ERROR_IN_USE when the
- * backend serves another device, TPM_ERROR_UNSUPPORTED when the interface cannot show such a TPM.
+ * backend serves another device, TPM_ERROR_UNSUPPORTED when the interface cannot show such a TPM,
+ * TPM_ERROR_MISSING_OPTION when it needs a callback that @host lacks.
  */
 TPMDEV_EXPORT
 TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,

@@ -5,7 +5,7 @@
  * The library calls these from a register access (on the thread that made it), from the thread
  * that runs @context, or from a thread of its own, and never while it holds a lock: a callback
  * may call back into the library, the same device included. Every member but @size may be left
- * NULL.
+ * NULL, but for the last three with a tpm-spapr device.
  */
 #ifndef TPMDEV_HOST_H
 #define TPMDEV_HOST_H
@@ -69,11 +69,53 @@ typedef struct TPMHost {
     /**
      * context: where backend I/O and completions run
      *
-     * The device takes a reference. The host must run it. When given, set_irq and backend_error
-     * are called only from a register access or from this context. NULL: one thread of the
-     * library, shared by all its devices, does that work.
+     * The device takes a reference. The host must run it. When given, set_irq, backend_error and
+     * the callbacks of tpm-spapr are called only from a guest's access or from this context. NULL:
+     * one thread of the library, shared by all its devices, does that work.
      */
     GMainContext *context;
+
+    /**
+     * dma_read: copy from guest memory what the guest gave the device a DMA address of
+     * @opaque:  as given to tpmdev_device_new()
+     * @address: DMA address as the guest wrote it; translating it is the hypervisor's
+     * @data:    where the bytes go
+     * @size:    how many, at most TPM_SPAPR_BUFFER_SIZE; never more than the guest gave
+     *
+     * Of tpm-spapr, which must have it and the two that follow; other devices do no DMA. Of these
+     * three one at a time is called, from tpmdev_device_send_crq() or where completions run.
+     *
+     * Returns true when all bytes were copied. False: some of them are not the guest's to give;
+     * the command is not carried out, and the guest is told.
+     */
+    bool (*dma_read)(void *opaque, uint64_t address, void *data, size_t size);
+
+    /**
+     * dma_write: copy a response to guest memory
+     * @opaque:  as given to tpmdev_device_new()
+     * @address: DMA address of the command it answers
+     * @data:    the bytes
+     * @size:    how many, TPM_HEADER_SIZE to TPM_SPAPR_BUFFER_SIZE
+     *
+     * As dma_read. False: the guest is told that its response could not be written. The message
+     * that announces the response follows when this has returned true, so the bytes must be there
+     * for the guest's processors to see by then.
+     */
+    bool (*dma_write)(void *opaque, uint64_t address, const void *data, size_t size);
+
+    /**
+     * send_crq: put a message into the guest's Command/Response Queue, and raise its interrupt
+     * @opaque:  as given to tpmdev_device_new()
+     * @message: TPM_CRQ_MESSAGE_SIZE bytes in the order of guest memory; valid during the call
+     *
+     * As dma_read. The first byte must be written last, for the guest takes the message when that
+     * is no longer 0. Messages come in the order in which the guest is to see them.
+     *
+     * Returns true when the message is in the queue. False when the queue is full, or there is
+     * none: the message is kept, and offered again when tpmdev_device_send_crq() or
+     * tpmdev_device_resume_crq() is called.
+     */
+    bool (*send_crq)(void *opaque, const uint8_t message[16]);
 
     /**
      * clear_memory: overwrite all memory of the guest, but for what the library gave the host to
@@ -90,7 +132,7 @@ typedef struct TPMHost {
 /** Initialiser for a TPMHost that offers nothing yet: `TPMHost host = TPM_HOST_INIT;` */
 #define TPM_HOST_INIT                                                                              \
     {                                                                                              \
-        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL, NULL                                        \
+        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                      \
     }
 
 G_END_DECLS

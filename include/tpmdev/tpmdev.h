@@ -11,6 +11,7 @@
  *   device.h    TPMDevice, the registers in front of it
  *   i2c.h       the same registers on an I2C bus
  *   spi.h       and on an SPI bus
+ *   spapr.h     the device of POWER's platforms, which has messages in place of registers
  *   acpi.h      the tables by which firmware and systems find the device
  *   fw_cfg.h    the files by which firmware gets them from a QEMU-like machine
  */
@@ -24,6 +25,7 @@
 #include <tpmdev/fw_cfg.h>
 #include <tpmdev/host.h>
 #include <tpmdev/i2c.h>
+#include <tpmdev/spapr.h>
 #include <tpmdev/spi.h>
 #include <tpmdev/version.h>
 

@@ -82,7 +82,7 @@ def check_structs(text):
             if not doc and name not in in_list:
                 wrong.append(f"{type_name}.{name} is not described")
             if doc and "(*" in declaration:
-                parameters = set(re.findall(r"(\w+)(?=[,)])", declaration))
+                parameters = set(re.findall(r"(\w+)(?:\[\w*\])?(?=[,)])", declaration))
                 if not begins_with(doc.strip()[3:], name):
                     wrong.append(f"{type_name}.{name}() has a comment without its name")
                 for stale in sorted(listed(doc) - parameters):

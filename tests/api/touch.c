@@ -59,6 +59,9 @@ static const struct {
     TOUCH(tpmdev_device_new_from_string),
     TOUCH(tpmdev_device_read),
     TOUCH(tpmdev_device_reset),
+    TOUCH(tpmdev_device_reset_crq),
+    TOUCH(tpmdev_device_resume_crq),
+    TOUCH(tpmdev_device_send_crq),
     TOUCH(tpmdev_device_spi_select),
     TOUCH(tpmdev_device_spi_transfer),
     TOUCH(tpmdev_device_write),
@@ -71,6 +74,7 @@ static const struct {
     TOUCH(tpmdev_options_get),
     TOUCH(tpmdev_options_get_socket),
     TOUCH(tpmdev_options_get_version),
+    TOUCH(tpmdev_spapr_get_compatible),
     TOUCH(tpmdev_version_check),
     TOUCH(tpmdev_version_string),
 };

@@ -12,7 +12,7 @@
 #define DID_VID    0xF00u
 
 /* Any lock the library held now would be taken twice by this thread. */
-static void probe(FakeHost *host)
+void fake_host_probe(FakeHost *host)
 {
     TPMDevice *device = g_atomic_pointer_get(&host->device);
     TPMDeviceStatistics statistics = { .size = sizeof(statistics) };
@@ -38,7 +38,7 @@ static void on_set_irq(void *opaque, bool level)
     g_cond_broadcast(&host->changed);
     g_mutex_unlock(&host->lock);
 
-    probe(host);
+    fake_host_probe(host);
     if (host->on_irq) {
         host->on_irq(host, level);
     }
@@ -56,7 +56,7 @@ static void on_guest_error(void *opaque, const char *message)
     g_free(host->guest_error);
     host->guest_error = g_strdup(message);
     g_mutex_unlock(&host->lock);
-    probe(host);
+    fake_host_probe(host);
 }
 
 static void on_backend_error(void *opaque, const char *message)
@@ -69,7 +69,7 @@ static void on_backend_error(void *opaque, const char *message)
     host->backend_error = g_strdup(message);
     host->backend_error_thread = g_thread_self();
     g_mutex_unlock(&host->lock);
-    probe(host);
+    fake_host_probe(host);
 }
 
 static int64_t on_now_ns(void *opaque)
@@ -83,7 +83,7 @@ static int64_t on_now_ns(void *opaque)
     void (*on_clock)(FakeHost *) = host->on_clock;
     host->on_clock = NULL;
     g_mutex_unlock(&host->lock);
-    probe(host);
+    fake_host_probe(host);
     if (on_clock) {
         on_clock(host);
     }
@@ -93,7 +93,11 @@ static int64_t on_now_ns(void *opaque)
 void fake_host_init(FakeHost *host)
 {
     *host = (FakeHost){
-        .host = { sizeof(TPMHost), on_set_irq, on_guest_error, on_backend_error, on_now_ns, NULL },
+        .host = { .size = sizeof(TPMHost),
+                  .set_irq = on_set_irq,
+                  .guest_error = on_guest_error,
+                  .backend_error = on_backend_error,
+                  .now_ns = on_now_ns },
         .step_ns = 1000,
     };
     g_mutex_init(&host->lock);

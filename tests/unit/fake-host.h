@@ -43,6 +43,9 @@ typedef struct FakeHost {
 void fake_host_init(FakeHost *host);
 void fake_host_clear(FakeHost *host);
 
+/* What every callback does: look at the device. For callbacks of other files. */
+void fake_host_probe(FakeHost *host);
+
 /* Let the host have a GMainContext of its own, run by fake_host_run_context() alone. */
 void fake_host_use_context(FakeHost *host);
 

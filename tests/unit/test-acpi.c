@@ -741,8 +741,8 @@ static void test_device_that_takes_no_memory_has_no_tables(void **state)
     assert_null(tpmdev_acpi_log_table(device, NULL, &error));
     assert_true(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED));
     assert_string_equal(error->message,
-                        "TPM ACPI tables: the device takes no memory, and they are for those that "
-                        "do; describe it in a device tree");
+                        "TPM ACPI tables: they describe a device in memory, and this one is on a "
+                        "bus of its own; describe it in the machine's device tree");
     tpmdev_device_free(device);
 }
 

@@ -84,7 +84,7 @@ static const struct {
       "device: parameter 'driver' is missing; give driver=VALUE" },
     { "tpm-none,tpmdev=fake", TPM_ERROR_NOT_FOUND,
       "'tpm-none' is not a valid device model name; it must be one of: tpm-tis, tpm-crb, "
-      "tpm-tis-device, tpm-tis-i2c, tpm-tis-spi" },
+      "tpm-tis-device, tpm-tis-i2c, tpm-tis-spi, tpm-spapr" },
     { "tpm-tis", TPM_ERROR_MISSING_OPTION,
       "tpm-tis: 'tpmdev' property is required; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=other", TPM_ERROR_NOT_FOUND,
@@ -138,6 +138,10 @@ static const struct {
       "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window" },
     { "tpm-tis-i2c,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window" },
+    { "tpm-spapr,tpmdev=fake", TPM_ERROR_MISSING_OPTION,
+      "tpm-spapr needs TPMHost.dma_read; set dma_read, dma_write and send_crq, or use a device "
+      "with "
+      "registers" },
     { "tpm-tis,tpmdev", TPM_ERROR_INVALID_OPTION,
       "parameter 'tpmdev' is not of the form NAME=VALUE" },
     { "tpm-tis,,tpmdev=fake", TPM_ERROR_INVALID_OPTION, NULL },
@@ -227,9 +231,9 @@ static void test_each_bad_field_has_its_own_message(void **state)
     TISMachine *machine = *state;
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
-    config.interface = (TPMInterface)5;
+    config.interface = (TPMInterface)6;
     assert_bad_config(machine, &config,
-                      "TPMDeviceConfig.interface is 5; it must be one of TPMInterface's, 0 to 4");
+                      "TPMDeviceConfig.interface is 6; it must be one of TPMInterface's, 0 to 5");
     config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.irq = 16;
     assert_bad_config(machine, &config, "IRQ 16 is outside valid range of 0 to 15");
@@ -320,7 +324,8 @@ static void test_models_are_listed(void **state)
     assert_string_equal(models[2], "tpm-tis-device");
     assert_string_equal(models[3], "tpm-tis-i2c");
     assert_string_equal(models[4], "tpm-tis-spi");
-    assert_null(models[5]);
+    assert_string_equal(models[5], "tpm-spapr");
+    assert_null(models[6]);
     assert_ptr_equal(tpmdev_device_get_models(), models);
 }
 

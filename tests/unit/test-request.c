@@ -595,7 +595,8 @@ static void test_failure_of_any_answer_is_survived(void **state)
 {
     (void)state;
     for (unsigned n = 1; n <= 8; n++) {
-        TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
+        TISMachine *machine =
+            tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
 
         machine->tpm->fail_at = n;
         tis_machine_plug(machine);
