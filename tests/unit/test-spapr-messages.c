@@ -306,5 +306,5 @@ int main(void)
         TEST_2_0(test_hypercall_codes_are_those_of_papr),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("spapr-messages", tests, NULL, NULL);
 }
