@@ -4,16 +4,17 @@
  *
  * This is the one include a program needs. Each topic has a short header of its own:
  *
- *   version.h   which library this is
- *   error.h     the error domain of everything that can fail
- *   host.h      TPMHost, what the library asks of a hypervisor
- *   backend.h   TPMBackend, the TPM behind a device, and how to write one
- *   device.h    TPMDevice, the registers in front of it
- *   i2c.h       the same registers on an I2C bus
- *   spi.h       and on an SPI bus
- *   spapr.h     the device of POWER's platforms, which has messages in place of registers
- *   acpi.h      the tables by which firmware and systems find the device
- *   fw_cfg.h    the files by which firmware gets them from a QEMU-like machine
+ *   version.h      which library this is
+ *   error.h        the error domain of everything that can fail
+ *   host.h         TPMHost, what the library asks of a hypervisor
+ *   backend.h      TPMBackend, the TPM behind a device, and how to write one
+ *   device.h       TPMDevice, the registers in front of it
+ *   i2c.h          the same registers on an I2C bus
+ *   spi.h          and on an SPI bus
+ *   spapr.h        the device of POWER's platforms, which has messages in place of registers
+ *   acpi.h         the tables by which firmware and systems find the device
+ *   device_tree.h  the node by which they find it where there is no ACPI
+ *   fw_cfg.h       the files by which firmware gets them from a QEMU-like machine
  */
 #ifndef TPMDEV_TPMDEV_H
 #define TPMDEV_TPMDEV_H
@@ -21,6 +22,7 @@
 #include <tpmdev/acpi.h>
 #include <tpmdev/backend.h>
 #include <tpmdev/device.h>
+#include <tpmdev/device_tree.h>
 #include <tpmdev/error.h>
 #include <tpmdev/fw_cfg.h>
 #include <tpmdev/host.h>

@@ -65,6 +65,7 @@ static const struct {
     TOUCH(tpmdev_device_spi_select),
     TOUCH(tpmdev_device_spi_transfer),
     TOUCH(tpmdev_device_write),
+    TOUCH(tpmdev_device_tree_add),
     TOUCH(tpmdev_error_quark),
     TOUCH(tpmdev_failure_response),
     TOUCH(tpmdev_fw_cfg_config),
