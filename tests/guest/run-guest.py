@@ -29,6 +29,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BOOT_DEADLINE_S = 240
 PROCESS_DEADLINE_S = 30
 
+# The guest of mode irq takes a second or two; when an interrupt is lost it halts for ever.
+IRQ_DEADLINE_S = 120
+IRQ_DEFAULT = 10
+
 
 class Failure(Exception):
     """What was expected did not happen in time."""
@@ -111,24 +115,25 @@ class Swtpm(Process):
 class Qemu(Process):
     """A QEMU whose serial line is read line by line, and can be written to."""
 
-    def __init__(self, command, environment, errors):
+    def __init__(self, command, environment, errors, deadline_s):
         super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                          env=environment)
         self.serial = []
         self._partial = b""
-        self._end = time.monotonic() + BOOT_DEADLINE_S
+        self._deadline_s = deadline_s
+        self.new_deadline()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.child.stdout, selectors.EVENT_READ)
 
     def new_deadline(self):
-        self._end = time.monotonic() + BOOT_DEADLINE_S
+        self._end = time.monotonic() + self._deadline_s
 
     def lines(self):
         """The lines of the serial line as they come, until QEMU ends."""
         while True:
             left = self._end - time.monotonic()
             if left <= 0 or not self._selector.select(left):
-                raise Failure(f"the guest was not done within {BOOT_DEADLINE_S} s")
+                raise Failure(f"the guest was not done within {self._deadline_s} s")
             data = os.read(self.child.stdout.fileno(), 65536)
             if not data:
                 return
@@ -172,6 +177,12 @@ class Run:
             options += f",version={self.args.tpm},dir={self.state}"
         if self.args.window is not None:
             options += f",window={self.args.window}"
+        if self.args.irq:
+            options += f",irq={self.args.irq}"
+        if self.args.irq and self.args.mode != "irq":
+            options += ",acpi-irq=on"
+        elif self.args.irq and self.args.device == "tpm-crb":
+            options += ",localities=on,interrupts=on"
         return ["-plugin", f"{self.args.plugin},{options},stats={self.statistics_file}"]
 
     def _firmware_arguments(self):
@@ -187,28 +198,35 @@ class Run:
         return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
                 "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
 
-    def qemu(self, mode):
+    def _guest_arguments(self, mode):
+        """The kernel and what it is told: Debian's, or for mode irq our own."""
+        if mode == "irq":
+            return ["-kernel", self.args.irq_guest, "-append",
+                    f"device={self.args.device} irq={self.args.irq} count={self.args.count}"]
         kernel = guest_kernel.ensure(self.args.cache)
         initrd = os.path.join(self.directory, "initramfs.gz")
         initramfs.make(initrd, os.path.join(HERE, "guest-init"), self.args.guest_check,
                        self.args.busybox)
-        # nokaslr: moving the kernel costs half a second under emulation. The CPU is one of
-        # Intel's since Linux leaves a TPM's random numbers alone on AMD's. loglevel=1: a message
-        # of the kernel's must not break a line of ours; guest-init shows them when all is not well.
+        # nokaslr: moving the kernel costs half a second under emulation. loglevel=1: a message of
+        # the kernel's must not break a line of ours; guest-init shows them when all is not well.
+        return ["-kernel", kernel, "-initrd", initrd, "-append",
+                f"console=ttyS0 loglevel=1 nokaslr panic=-1 guest.mode={mode} "
+                f"guest.version={self.args.tpm} guest.device={self.args.device} "
+                f"guest.count={self.args.count} guest.irq={self.args.irq}"]
+
+    def qemu(self, mode):
+        # The CPU is one of Intel's since Linux leaves a TPM's random numbers alone on AMD's.
         command = [self.args.qemu, "-machine", self.args.machine, "-accel", "tcg", "-cpu",
                    "Westmere", "-smp", str(self.args.smp), "-m",
                    "512" if self.args.firmware == "ovmf" else "256", "-display", "none",
-                   "-nodefaults", "-no-user-config", "-serial", "stdio", "-kernel", kernel,
-                   "-initrd", initrd, "-append",
-                   f"console=ttyS0 loglevel=1 nokaslr panic=-1 guest.mode={mode} "
-                   f"guest.version={self.args.tpm} guest.device={self.args.device} "
-                   f"guest.count={self.args.count}"]
+                   "-nodefaults", "-no-user-config", "-serial", "stdio"]
         environment = dict(os.environ)
         if not self.args.own_device:
             environment = sanitizer.environment(self.args.plugin)
+        deadline_s = IRQ_DEADLINE_S if mode == "irq" else BOOT_DEADLINE_S
         with open(os.path.join(self.directory, "stderr"), "ab") as errors:
-            return Qemu(command + self._firmware_arguments() + self._tpm_arguments(), environment,
-                        errors)
+            return Qemu(command + self._guest_arguments(mode) + self._firmware_arguments() +
+                        self._tpm_arguments(), environment, errors, deadline_s)
 
     def stderr(self):
         with open(os.path.join(self.directory, "stderr"), encoding="utf-8",
@@ -247,7 +265,7 @@ def follow_guest(run, qemu, on_ready=None):
         elif line.startswith(("ok ", "not ok ")):
             good, name = not line.startswith("not"), line.split("ok ", 1)[1]
             run.tap.result(good, name if boot == 1 else f"boot {boot}: {name}")
-        elif line.startswith(("bench ", "size: ")):
+        elif line.startswith(("bench ", "size: ", "irq: ")):
             run.tap.comment(line)
         elif line == "READY" and on_ready:
             on_ready()
@@ -296,6 +314,26 @@ def run_once(run):
     """check, bench: the guest does its work and powers off."""
     run.start_swtpm()
     attempt(run, run.args.mode, ["0"])
+    report_swtpm_end(run)
+
+
+def run_irq(run):
+    """A guest that works by interrupt alone; what it was interrupted for is what we raised."""
+    run.start_swtpm()
+    with run.qemu("irq") as qemu:
+        failed_before = run.tap.failed
+        try:
+            report_end(run, qemu, follow_guest(run, qemu), ["0"])
+            counted = run.statistics()
+            run.tap.result(f"irq: {counted.get('interrupts')} interrupts" in qemu.serial,
+                           "the guest took as many interrupts as the device raised")
+            if run.args.window == 0:
+                run.tap.result(counted.get("inline_completions") == 0,
+                               "every command ended on another thread")
+        except Failure as failure:
+            run.tap.result(False, str(failure))
+        if run.tap.failed > failed_before:
+            run.show_failure(qemu)
     report_swtpm_end(run)
 
 
@@ -367,7 +405,7 @@ def run_show(run):
     return 0 if good else 1
 
 
-MODES = {"check": run_once, "bench": run_once, "persist": run_persist, "dead": run_dead,
+MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist, "dead": run_dead,
          "show": run_show, "fetch": run_fetch}
 
 
@@ -376,6 +414,7 @@ def parse_arguments():
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--plugin", required=True, help="libtpmdev-qemu.so")
     parser.add_argument("--guest-check", required=True, help="the static program for the guest")
+    parser.add_argument("--irq-guest", help="the kernel of mode irq")
     parser.add_argument("--cache", required=True,
                         help="where the guest's kernel is kept, unless TPMDEV_GUEST_CACHE says")
     parser.add_argument("--device", choices=("tpm-tis", "tpm-crb"), default="tpm-tis")
@@ -387,7 +426,10 @@ def parse_arguments():
     parser.add_argument("--smp", type=int, default=1, help="virtual CPUs")
     parser.add_argument("--state", help="an existing directory for the TPM's state; kept")
     parser.add_argument("--window", type=int, help="the completion window in microseconds")
-    parser.add_argument("--count", type=int, default=1000, help="commands of each kind for bench")
+    parser.add_argument("--irq", type=int, default=0,
+                        help="the device's interrupt, which ACPI names; for mode irq without that")
+    parser.add_argument("--count", type=int, default=1000,
+                        help="commands for irq, and of each kind for bench")
     parser.add_argument("--own-device", action="store_true",
                         help="QEMU's own device and tpmdev emulator instead of ours")
     parser.add_argument("--qemu", default="qemu-system-x86_64")
@@ -396,6 +438,10 @@ def parse_arguments():
     args.cache = os.environ.get("TPMDEV_GUEST_CACHE") or args.cache
     if args.own_device and args.tpmdev != "emulator":
         parser.error("--own-device needs --tpmdev emulator")
+    if args.mode == "irq":
+        args.irq = args.irq or IRQ_DEFAULT
+        if not args.irq_guest:
+            parser.error("irq needs --irq-guest")
     if args.mode == "dead" and args.tpmdev != "emulator":
         parser.error("dead needs --tpmdev emulator: there is no other process to kill")
     return args
