@@ -28,10 +28,17 @@
 #define AML_ROOT_CHAR         0x5Cu
 #define AML_NULL_NAME         0x00u
 
-/* Resource descriptors: 6.4.3.4 for the memory range, 6.4.2.9 for the end. */
+/*
+ * Resource descriptors: 6.4.3.4 for the memory range, 6.4.3.6 for the interrupt, 6.4.2.9 for the
+ * end. An interrupt whose bits 1 and 2 are clear is level-triggered and active high.
+ */
 #define RESOURCE_MEMORY32_FIXED      0x86u
 #define RESOURCE_MEMORY32_FIXED_SIZE 9u
 #define RESOURCE_READ_WRITE          0x01u
+#define RESOURCE_INTERRUPT           0x89u
+#define RESOURCE_INTERRUPT_SIZE      6u
+#define RESOURCE_INTERRUPT_CONSUMER  (1u << 0)
+#define RESOURCE_INTERRUPT_SHARED    (1u << 3)
 #define RESOURCE_END_TAG             0x79u
 #define RESOURCE_END_NO_CHECKSUM     0x00u
 
@@ -450,13 +457,18 @@ void tpm_aml_unicode(TPMAml *aml, const char *text)
 
 /* ---- resource descriptors (6.4) ---- */
 
+static bool in_resource_template(TPMAml *aml)
+{
+    if (usable(aml) &&
+        (aml->depth == 0 || aml->blocks[aml->depth - 1].kind != TPM_AML_BLOCK_RESOURCES)) {
+        tpm_aml_fault(aml, "a resource descriptor stands outside ResourceTemplate()");
+    }
+    return usable(aml);
+}
+
 void tpm_aml_memory32_fixed(TPMAml *aml, uint32_t base, uint32_t size)
 {
-    if (!usable(aml)) {
-        return;
-    }
-    if (aml->depth == 0 || aml->blocks[aml->depth - 1].kind != TPM_AML_BLOCK_RESOURCES) {
-        tpm_aml_fault(aml, "a resource descriptor stands outside ResourceTemplate()");
+    if (!in_resource_template(aml)) {
         return;
     }
     append_byte(aml, RESOURCE_MEMORY32_FIXED);
@@ -464,4 +476,16 @@ void tpm_aml_memory32_fixed(TPMAml *aml, uint32_t base, uint32_t size)
     append_byte(aml, RESOURCE_READ_WRITE);
     append_le(aml, base, 4);
     append_le(aml, size, 4);
+}
+
+void tpm_aml_interrupt(TPMAml *aml, uint32_t number)
+{
+    if (!in_resource_template(aml)) {
+        return;
+    }
+    append_byte(aml, RESOURCE_INTERRUPT);
+    append_le(aml, RESOURCE_INTERRUPT_SIZE, 2);
+    append_byte(aml, RESOURCE_INTERRUPT_CONSUMER | RESOURCE_INTERRUPT_SHARED);
+    append_byte(aml, 1); /* how many numbers follow */
+    append_le(aml, number, 4);
 }

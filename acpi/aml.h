@@ -75,6 +75,9 @@ void tpm_aml_name_string(TPMAml *aml, const char *path); /* a path where ASL has
 /* Memory32Fixed (ReadWrite, base, size): only inside ResourceTemplate () */
 void tpm_aml_memory32_fixed(TPMAml *aml, uint32_t base, uint32_t size);
 
+/* Interrupt (ResourceConsumer, Level, ActiveHigh, Shared) { number }: only in there, too */
+void tpm_aml_interrupt(TPMAml *aml, uint32_t number);
+
 /* ---- for checks ---- */
 
 /* Is this one to four of A-Z, 0-9 and _, the first no digit? (20.2.2, NameSeg) */

@@ -3,8 +3,11 @@
  * The SSDT that holds the TPM's device object, by which an operating system's driver is bound
  * (TCG ACPI Specification 1.2, "TPM Device Object"; TCG PC Client Platform Firmware Profile).
  *
- * It names no interrupt: the line QEMU's device has by default belongs to other devices too, and
- * a system that is told of none polls. The objects are those of QEMU's device in QEMU's order, but
+ * It names an interrupt only when it is asked to: the line QEMU's device has by default belongs to
+ * other devices too, and a system that is told of none polls. The descriptor is the long one, which
+ * Linux takes as it stands: the short one, IRQ(), it may override with what it thinks of the ISA
+ * interrupts. Level-triggered and active high is how QEMU's tables describe those of PCI links, and
+ * how the device drives its line. The objects are those of QEMU's device in QEMU's order, but
  * for _STR, which QEMU makes a plain string: ACPI wants Unicode (ACPI 6.5, 6.1.10), as firmware of
  * real machines has it, and iasl refuses anything else.
  *
@@ -52,7 +55,10 @@ static void device_object(TPMAml *aml, const TPMAcpiConfig *config, const TPMDev
     tpm_aml_name(aml, "_CRS");                                  /* Name (_CRS, */
     tpm_aml_resource_template(aml);                             /*     ResourceTemplate () { */
     tpm_aml_memory32_fixed(aml, (uint32_t)config->base, size);  /*     Memory32Fixed (...) */
-    tpm_aml_end(aml);                                           /*     }) */
+    if (config->irq) {
+        tpm_aml_interrupt(aml, config->irq); /*     Interrupt (...) { irq } */
+    }
+    tpm_aml_end(aml); /*     }) */
     if (ppi_address) {
         tpm_ppi_aml(aml, ppi_address);
     }

@@ -44,12 +44,19 @@ typedef struct TPMAcpiConfig {
 
     /** the device object's name, one to four of A-Z, 0-9 and _; default "TPM" */
     const char *name;
+
+    /**
+     * the device's interrupt, a global system interrupt, for _CRS to name: level-triggered, active
+     * high, shared; default 0, which names none, as QEMU's tables. On a PC give the number of
+     * TPMDeviceConfig.irq, if that is free there. A system that is told of none polls.
+     */
+    uint32_t irq;
 } TPMAcpiConfig;
 
 /** Initialiser with the defaults: `TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;` */
 #define TPM_ACPI_CONFIG_INIT                                                                       \
     {                                                                                              \
-        sizeof(TPMAcpiConfig), TPM_BASE_ADDRESS, 0, TPM_LOG_AREA_SIZE, "\\_SB", "TPM"              \
+        sizeof(TPMAcpiConfig), TPM_BASE_ADDRESS, 0, TPM_LOG_AREA_SIZE, "\\_SB", "TPM", 0           \
     }
 
 /**
@@ -73,9 +80,10 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
  * @config: where things are; NULL for the defaults
  * @error:  where a failure is described
  *
- * _HID (MSFT0101 or PNP0C31), _STR, _UID, _STA and _CRS with the device's memory window; for a
- * device with physical presence memory also _DSM, with the interfaces by which a system asks
- * firmware for operations on the TPM (PPI 1.3, functions 0 to 8) and for memory to be cleared.
+ * _HID (MSFT0101 or PNP0C31), _STR, _UID, _STA and _CRS with the device's memory window and, if
+ * the configuration names one, its interrupt; for a device with physical presence memory also
+ * _DSM, with the interfaces by which a system asks firmware for operations on the TPM (PPI 1.3,
+ * functions 0 to 8) and for memory to be cleared.
  *
  * Returns the bytes, or NULL: as tpmdev_acpi_log_table().
  */

@@ -46,6 +46,7 @@ typedef struct Options {
     const char *tpmdev;
     const char *stats; /* a file for the device's counters when QEMU ends, or NULL */
     unsigned irq;
+    bool acpi_irq; /* the tables name it */
     uint64_t base;
     uint64_t log_address;
     GString *for_device;
@@ -56,6 +57,7 @@ typedef struct Plugin {
     TPMDevice *device;
     char *stats;
     unsigned irq_number;
+    unsigned acpi_irq; /* as the tables name it, or 0 */
     uint64_t base;
     uint64_t log_address;
     QemuIrq *irq;
@@ -111,6 +113,16 @@ static bool parse_number(const char *name, const char *text, uint64_t *number)
     return true;
 }
 
+static bool parse_switch(const char *name, const char *text, bool *on)
+{
+    *on = strcmp(text, "on") == 0;
+    if (!*on && strcmp(text, "off") != 0) {
+        say("%s=%s is neither on nor off", name, text);
+        return false;
+    }
+    return true;
+}
+
 /* One NAME=VALUE; what the plugin does not know is the backend's, which knows its own. */
 static bool parse_option(Options *options, const char *name, const char *value)
 {
@@ -128,6 +140,8 @@ static bool parse_option(Options *options, const char *name, const char *value)
     } else if (strcmp(name, "irq") == 0) {
         append_option(options->for_device, name, value);
         options->irq = (unsigned)g_ascii_strtoull(value, NULL, 0); /* the device checks it */
+    } else if (strcmp(name, "acpi-irq") == 0) {
+        return parse_switch(name, value, &options->acpi_irq);
     } else if (strcmp(name, "window") == 0 || strcmp(name, "localities") == 0 ||
                strcmp(name, "interrupts") == 0) {
         append_option(options->for_device, name, value);
@@ -156,6 +170,10 @@ static bool parse_options(Options *options, int argc, char **argv)
     }
     if (!options->tpmdev) {
         say("there is no tpmdev; give tpmdev=libtpms,dir=DIRECTORY or tpmdev=emulator,path=SOCKET");
+        return false;
+    }
+    if (options->acpi_irq && options->irq == 0) {
+        say("acpi-irq=on needs an interrupt; give irq=1 to 15");
         return false;
     }
     return true;
@@ -342,6 +360,7 @@ static bool add_tables(GError **error)
 
     config.base = plugin.base;
     config.log_address = plugin.log_address;
+    config.irq = plugin.acpi_irq;
     GBytes *log_table = tpmdev_acpi_log_table(plugin.device, &config, error);
     GBytes *ssdt = log_table ? tpmdev_acpi_ssdt(plugin.device, &config, error) : NULL;
 
@@ -364,6 +383,7 @@ static bool set_up(Options *options, int argc, char **argv)
     plugin.base = options->base;
     plugin.log_address = options->log_address;
     plugin.irq_number = options->irq;
+    plugin.acpi_irq = options->acpi_irq ? options->irq : 0;
     if (!make_device(options, &error)) {
         say("%s", error->message);
         g_clear_error(&error);

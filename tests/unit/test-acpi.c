@@ -269,6 +269,27 @@ static void test_descriptor_outside_a_resource_template_is_refused(void **state)
     assert_fault(&aml, "a resource descriptor stands outside ResourceTemplate()");
 }
 
+static void test_interrupt_is_level_triggered_active_high_and_shared(void **state)
+{
+    static const uint8_t expected[] = {
+        0x11, 0x0E, 0x0A, 0x0B, /* Buffer of 11 bytes */
+        0x89, 0x06, 0x00,       /* extended interrupt, its length */
+        0x09, 0x01,             /* consumer, shared; one number */
+        0x04, 0x03, 0x02, 0x01, 0x79, 0x00,
+    };
+    TPMAml aml = new_aml();
+
+    (void)state;
+    tpm_aml_resource_template(&aml);     /* ResourceTemplate () { */
+    tpm_aml_interrupt(&aml, 0x01020304); /* Interrupt (...) { 0x01020304 } */
+    tpm_aml_end(&aml);                   /* } */
+    assert_aml(&aml, expected, sizeof(expected));
+    aml = new_aml();
+    tpm_aml_interrupt(&aml, 10);
+    assert_int_equal(aml.bytes->len, 0);
+    assert_fault(&aml, "a resource descriptor stands outside ResourceTemplate()");
+}
+
 static void test_blocks_must_balance(void **state)
 {
     TPMAml aml = new_aml();
@@ -308,6 +329,7 @@ static void test_first_fault_is_kept_and_stops_the_encoder(void **state)
     tpm_aml_eisa_id(&aml, "");
     tpm_aml_resource_template(&aml);
     tpm_aml_memory32_fixed(&aml, 0, 0);
+    tpm_aml_interrupt(&aml, 0);
     tpm_aml_end(&aml);
     assert_int_equal(aml.bytes->len, 0);
     assert_fault(&aml, "a path is not made of names of one to four of A-Z, 0-9 and _");
@@ -443,7 +465,7 @@ static const uint8_t golden_tcpa[] = {
 };
 
 static const TPMAcpiConfig golden_config = {
-    sizeof(TPMAcpiConfig), TPM_BASE_ADDRESS, LOG_ADDRESS, TPM_LOG_AREA_SIZE, "\\_SB", "TPM",
+    sizeof(TPMAcpiConfig), TPM_BASE_ADDRESS, LOG_ADDRESS, TPM_LOG_AREA_SIZE, "\\_SB", "TPM", 0,
 };
 
 static void test_log_table_of_tpm_2_0_is_tpm2(void **state)
@@ -554,7 +576,54 @@ static const char asl_1_2[] = "DefinitionBlock (\"\", \"SSDT\", 1, \"BOCHS \", \
 
 /* The highest base there is, and a scope and a name other than the default. */
 static const TPMAcpiConfig elsewhere_config = {
-    sizeof(TPMAcpiConfig), 0xFFFFB000, 0, TPM_LOG_AREA_SIZE, "\\_SB.PCI0.SF8", "TPM0",
+    sizeof(TPMAcpiConfig), 0xFFFFB000, 0, TPM_LOG_AREA_SIZE, "\\_SB.PCI0.SF8", "TPM0", 0,
+};
+
+/* With an interrupt. */
+/* clang-format off */
+static const uint8_t golden_ssdt_irq[] = {
+    /* Scope (\_SB) { */
+    0x10, 0x45, 0x04, '\\', '_', 'S', 'B', '_',
+    /* Device (TPM) { */
+    0x5B, 0x82, 0x3C, 'T', 'P', 'M', '_',
+    /* Name (_HID, EisaId ("PNP0C31")) */
+    0x08, '_', 'H', 'I', 'D', 0x0C, 0x41, 0xD0, 0x0C, 0x31,
+    /* Name (_UID, One) */
+    0x08, '_', 'U', 'I', 'D', 0x01,
+    /* Name (_STA, 0x0F) */
+    0x08, '_', 'S', 'T', 'A', 0x0A, 0x0F,
+    /* Name (_CRS, ResourceTemplate () { */
+    0x08, '_', 'C', 'R', 'S', 0x11, 0x1A, 0x0A, 0x17,
+    /* Memory32Fixed (ReadWrite, 0xFED40000, 0x5000) */
+    0x86, 0x09, 0x00, 0x01, 0x00, 0x00, 0xD4, 0xFE, 0x00, 0x50, 0x00, 0x00,
+    /* Interrupt (ResourceConsumer, Level, ActiveHigh, Shared) { 10 } */
+    0x89, 0x06, 0x00, 0x09, 0x01, 0x0A, 0x00, 0x00, 0x00,
+    /* }) */
+    0x79, 0x00,
+};
+/* clang-format on */
+
+static const char asl_irq[] = "DefinitionBlock (\"\", \"SSDT\", 1, \"BOCHS \", \"BXPC    \", 1)\n"
+                              "{\n"
+                              "    Scope (\\_SB)\n"
+                              "    {\n"
+                              "        Device (TPM)\n"
+                              "        {\n"
+                              "            Name (_HID, EisaId (\"PNP0C31\"))\n"
+                              "            Name (_UID, One)\n"
+                              "            Name (_STA, 0x0F)\n"
+                              "            Name (_CRS, ResourceTemplate ()\n"
+                              "            {\n"
+                              "                Memory32Fixed (ReadWrite, 0xFED40000, 0x5000)\n"
+                              "                Interrupt (ResourceConsumer, Level, ActiveHigh,\n"
+                              "                           Shared) { 10 }\n"
+                              "            })\n"
+                              "        }\n"
+                              "    }\n"
+                              "}\n";
+
+static const TPMAcpiConfig irq_config = {
+    sizeof(TPMAcpiConfig), TPM_BASE_ADDRESS, 0, TPM_LOG_AREA_SIZE, "\\_SB", "TPM", 10,
 };
 
 static void assert_ssdt(GBytes *table, const uint8_t *body, size_t body_size)
@@ -598,6 +667,24 @@ static void test_ssdt_of_tpm_1_2_describes_pnp0c31(void **state)
     (void)state;
     assert_ssdt(new_table(tpmdev_acpi_ssdt, TPM_VERSION_1_2, &elsewhere_config), golden_ssdt_1_2,
                 sizeof(golden_ssdt_1_2));
+}
+
+static void test_ssdt_names_the_interrupt_it_is_given(void **state)
+{
+    (void)state;
+    assert_ssdt(new_table(tpmdev_acpi_ssdt, TPM_VERSION_1_2, &irq_config), golden_ssdt_irq,
+                sizeof(golden_ssdt_irq));
+}
+
+/* A caller that was built before there was the member has none named, whatever lies behind. */
+static void test_ssdt_of_an_older_caller_names_no_interrupt(void **state)
+{
+    TPMAcpiConfig config = irq_config;
+
+    (void)state;
+    config.size = offsetof(TPMAcpiConfig, irq);
+    assert_ssdt(new_table(tpmdev_acpi_ssdt, TPM_VERSION_2_0, &config), golden_ssdt_2_0,
+                sizeof(golden_ssdt_2_0));
 }
 
 /* ---- configuration ---- */
@@ -856,8 +943,9 @@ static void test_iasl_rebuilds_every_table(void **state)
     static const TPMVersion versions[] = { TPM_VERSION_1_2, TPM_VERSION_2_0 };
 
     skip_without_iasl();
-    for (unsigned i = 0; i < 4; i++) {
-        GBytes *table = new_table(functions[i / 2], versions[i % 2], &golden_config);
+    for (unsigned i = 0; i < 8; i++) {
+        GBytes *table =
+            new_table(functions[i / 2 % 2], versions[i % 2], i < 4 ? &golden_config : &irq_config);
 
         round_trip(*state, table);
         g_bytes_unref(table);
@@ -884,6 +972,12 @@ static void test_iasl_compiles_the_asl_of_tpm_1_2_to_our_bytes(void **state)
     assert_asl_compiles_to(*state, asl_1_2, golden_ssdt_1_2, sizeof(golden_ssdt_1_2));
 }
 
+static void test_iasl_compiles_the_asl_of_an_interrupt_to_our_bytes(void **state)
+{
+    skip_without_iasl();
+    assert_asl_compiles_to(*state, asl_irq, golden_ssdt_irq, sizeof(golden_ssdt_irq));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -899,6 +993,7 @@ int main(void)
         cmocka_unit_test(test_block_of_63_bytes_takes_a_longer_length),
         cmocka_unit_test(test_resource_template_is_a_buffer_with_an_end_tag),
         cmocka_unit_test(test_descriptor_outside_a_resource_template_is_refused),
+        cmocka_unit_test(test_interrupt_is_level_triggered_active_high_and_shared),
         cmocka_unit_test(test_blocks_must_balance),
         cmocka_unit_test(test_nesting_is_bounded),
         cmocka_unit_test(test_first_fault_is_kept_and_stops_the_encoder),
@@ -909,6 +1004,8 @@ int main(void)
         cmocka_unit_test(test_ssdt_of_tpm_2_0_describes_msft0101),
         cmocka_unit_test(test_ssdt_of_a_crb_device_has_a_window_of_a_page),
         cmocka_unit_test(test_ssdt_of_tpm_1_2_describes_pnp0c31),
+        cmocka_unit_test(test_ssdt_names_the_interrupt_it_is_given),
+        cmocka_unit_test(test_ssdt_of_an_older_caller_names_no_interrupt),
         cmocka_unit_test(test_config_of_an_older_caller_has_defaults_behind_its_end),
         cmocka_unit_test(test_config_base_must_be_page_aligned),
         cmocka_unit_test(test_config_base_must_leave_room_below_4_gib),
@@ -924,6 +1021,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_iasl_compiles_the_asl_of_tpm_2_0_to_our_bytes,
                                         make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_iasl_compiles_the_asl_of_tpm_1_2_to_our_bytes,
+                                        make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_iasl_compiles_the_asl_of_an_interrupt_to_our_bytes,
                                         make_directory, remove_directory),
     };
 
