@@ -7,7 +7,8 @@
  * can be read in this folder.
  *
  * Arguments: the TPM's version, the device and a mode: `check`, `persist` (before and after a
- * reboot), `dead` (the TPM is killed on the way), `bench COUNT`, `show` (for people).
+ * reboot), `dead` (the TPM is killed on the way), `bench COUNT`, `show` (for people). They may be
+ * followed by COUNT and the number of the interrupt that ACPI names for the device.
  */
 #include "guest-check.h"
 
@@ -28,6 +29,7 @@ static const NamedCheck checks[] = {
     { "the kernel found a TPM of the right version", check_version, false },
     { "the kernel binds the device's driver", check_kernel_driver, false },
     { "ACPI describes the device", check_acpi_device, false },
+    { "the kernel is interrupted as ACPI has it", check_interrupts, false },
     { "/dev/tpmrm0 answers", check_resource_manager, true },
     { "sysfs shows the PCRs the TPM tells", check_sysfs_pcrs, false },
     { "the measurement log's replay equals the PCRs", check_measurement_log, false },
@@ -319,13 +321,15 @@ int main(int argc, char **argv)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 4) {
-        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb check|persist|dead|show|bench COUNT\n",
+        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb check|persist|dead|show|bench "
+              "[COUNT [IRQ]]\n",
               stderr);
         return 2;
     }
     if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0, strcmp(argv[2], "tpm-crb") == 0)) {
         return 1;
     }
+    guest.irq = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0;
     if (strcmp(mode, "check") == 0) {
         return run_checks(&guest) ? 0 : 1;
     } else if (strcmp(mode, "persist") == 0) {

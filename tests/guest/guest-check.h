@@ -59,6 +59,7 @@ typedef struct Guest {
     int fd;             /* /dev/tpm0 */
     bool tpm2;          /* else TPM 1.2 */
     bool crb;           /* else TIS */
+    unsigned irq;       /* the interrupt ACPI names, or 0 */
     unsigned largest;   /* bytes of a command the device takes */
     TPMMessage command; /* too large for a stack of many calls */
     TPMMessage response;
@@ -103,6 +104,7 @@ void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed);
 char *check_version(Guest *guest);
 char *check_kernel_driver(Guest *guest);
 char *check_acpi_device(Guest *guest);
+char *check_interrupts(Guest *guest);
 char *check_kernel_complaints(Guest *guest);
 char *check_resource_manager(Guest *guest);
 char *check_sysfs_pcrs(Guest *guest);
