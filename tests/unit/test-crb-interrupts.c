@@ -293,6 +293,159 @@ static void test_interrupts_need_no_localities(void **state)
     tis_machine_free(machine);
 }
 
+/* ---- every source, locality and enable bit ---- */
+
+typedef struct Source {
+    uint32_t bit;
+    void (*cause)(TISMachine *machine, unsigned locality);
+} Source;
+
+static void cause_start(TISMachine *machine, unsigned locality)
+{
+    crb_start(machine, locality, command_2_0, sizeof(command_2_0));
+    fake_backend_answer(machine->tpm);
+}
+
+static void cause_cmd_ready(TISMachine *machine, unsigned locality)
+{
+    tis_write(machine, locality, REG_CTRL_REQ, 4, REQ_CMD_READY);
+}
+
+/* It gives the device up, and waits for it behind another locality. */
+static void cause_locality_change(TISMachine *machine, unsigned locality)
+{
+    unsigned other = (locality + 1) % 5;
+
+    crb_loc(machine, locality, LOC_RELINQUISH);
+    crb_request(machine, other);
+    crb_loc(machine, locality, LOC_REQUEST);
+    crb_loc(machine, other, LOC_RELINQUISH);
+}
+
+static const Source sources[] = {
+    { CRB_START_CLEARED, cause_start },
+    { CRB_CMD_READY_DONE, cause_cmd_ready },
+    { CRB_LOCALITY_CHANGE, cause_locality_change },
+};
+
+/* Does this source, and it alone, interrupt on this locality with these bits enabled there? */
+static void assert_source(const Source *source, unsigned locality, uint32_t enabled, bool shown)
+{
+    void *state;
+
+    crb_setup_interrupts(&state);
+    TISMachine *machine = state;
+
+    crb_request(machine, locality);
+    enable(machine, locality, enabled);
+    source->cause(machine, locality);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(int_sts(machine, i), shown && i == locality ? source->bit : 0);
+    }
+    assert_irq(machine, shown);
+    tis_write(machine, locality, REG_CRB_INT_STS, 4, source->bit);
+    assert_irq(machine, false);
+    tis_machine_free(machine);
+}
+
+static void test_source_interrupts_only_where_it_is_enabled_and_globally(void **state)
+{
+    (void)state;
+    for (unsigned locality = 0; locality < 5; locality++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) {
+            uint32_t bit = sources[i].bit;
+
+            assert_source(&sources[i], locality, 0, false);
+            assert_source(&sources[i], locality, bit, false);
+            assert_source(&sources[i], locality, 0x80000000, false);
+            assert_source(&sources[i], locality, 0x80000000 | bit, true);
+            assert_source(&sources[i], locality, CRB_INT_ALL & ~bit, false);
+        }
+    }
+}
+
+static void test_enabling_while_something_is_pending_changes_nothing(void **state)
+{
+    TISMachine *machine = *state;
+
+    crb_request(machine, 3);
+    enable(machine, 3, 0x80000000 | CRB_CMD_READY_DONE);
+    tis_write(machine, 3, REG_CTRL_REQ, 4, REQ_CMD_READY);
+    enable(machine, 3, 0);
+    enable(machine, 3, CRB_INT_ALL);
+    assert_int_equal(int_sts(machine, 3), CRB_CMD_READY_DONE);
+    assert_irq(machine, true);
+    assert_int_equal(fake_host_irqs(&machine->host), 1);
+}
+
+static void test_enabling_does_not_bring_back_what_is_past(void **state)
+{
+    TISMachine *machine = *state;
+
+    crb_request(machine, 0);
+    tis_write(machine, 0, REG_CTRL_REQ, 4, REQ_CMD_READY);
+    cause_start(machine, 0);
+    enable(machine, 0, CRB_INT_ALL);
+    assert_int_equal(int_sts(machine, 0), 0);
+    assert_irq(machine, false);
+}
+
+static void test_seize_interrupts_the_winner_when_the_command_has_ended(void **state)
+{
+    TISMachine *machine = *state;
+
+    crb_request(machine, 2);
+    enable(machine, 2, CRB_INT_ALL);
+    crb_loc(machine, 2, LOC_RELINQUISH);
+    crb_request(machine, 0);
+    crb_start(machine, 0, command_2_0, sizeof(command_2_0));
+    crb_loc(machine, 2, LOC_SEIZE);
+    assert_irq(machine, false);
+    fake_backend_answer(machine->tpm);
+    assert_int_equal(int_sts(machine, 2), CRB_LOCALITY_CHANGE);
+    assert_irq(machine, true);
+}
+
+/* What the loser has pending is its own to acknowledge, when it has the device again. */
+static void test_seize_leaves_what_the_loser_has_pending(void **state)
+{
+    TISMachine *machine = *state;
+
+    crb_request(machine, 0);
+    enable(machine, 0, 0x80000000 | CRB_CMD_READY_DONE);
+    tis_write(machine, 0, REG_CTRL_REQ, 4, REQ_CMD_READY);
+    crb_loc(machine, 1, LOC_SEIZE);
+    tis_write(machine, 0, REG_CRB_INT_STS, 4, CRB_CMD_READY_DONE);
+    tis_write(machine, 1, REG_CRB_INT_STS, 4, CRB_CMD_READY_DONE);
+    assert_int_equal(int_sts(machine, 0), CRB_CMD_READY_DONE);
+    assert_irq(machine, true);
+    crb_loc(machine, 1, LOC_RELINQUISH);
+    crb_request(machine, 0);
+    tis_write(machine, 0, REG_CRB_INT_STS, 4, CRB_CMD_READY_DONE);
+    assert_irq(machine, false);
+    assert_int_equal(fake_host_irqs(&machine->host), 2);
+}
+
+/* By default, as in QEMU's device: the registers are there, and do nothing. */
+static void test_without_interrupts_the_registers_stay_zero_and_the_line_low(void **state)
+{
+    TISMachine *machine = crb_machine_prepare();
+
+    (void)state;
+    machine->config.localities = true;
+    tis_machine_plug(machine);
+    for (unsigned i = 0; i < 5; i++) {
+        crb_request(machine, i);
+        enable(machine, i, 0xFFFFFFFF);
+        tis_write(machine, i, REG_CTRL_REQ, 4, REQ_CMD_READY);
+        crb_start(machine, i, command_2_0, sizeof(command_2_0));
+        crb_loc(machine, i, LOC_RELINQUISH);
+        assert_int_equal(tis_read(machine, i, REG_CRB_ENABLE, 8), 0);
+    }
+    assert_int_equal(fake_host_irqs(&machine->host), 0);
+    tis_machine_free(machine);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, crb_setup_interrupts, tis_teardown)
 
 int main(void)
@@ -314,6 +467,12 @@ int main(void)
         TEST(test_reset_forgets_a_request_to_reset_the_establishment),
         TEST(test_reset_lowers_the_line_and_disables),
         cmocka_unit_test(test_interrupts_need_no_localities),
+        cmocka_unit_test(test_source_interrupts_only_where_it_is_enabled_and_globally),
+        TEST(test_enabling_while_something_is_pending_changes_nothing),
+        TEST(test_enabling_does_not_bring_back_what_is_past),
+        TEST(test_seize_interrupts_the_winner_when_the_command_has_ended),
+        TEST(test_seize_leaves_what_the_loser_has_pending),
+        cmocka_unit_test(test_without_interrupts_the_registers_stay_zero_and_the_line_low),
     };
 
     return cmocka_run_group_tests_name("crb-interrupts", tests, NULL, NULL);

@@ -3,45 +3,13 @@
  * Interrupts: which event raises which bit, and how the line follows the bits (hw/tpm/irq.c and
  * the interrupt registers of hw/tpm/tis.c).
  */
-#include "tis-driver.h"
+#include "tis-interrupts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static uint32_t pending(TISMachine *machine, unsigned locality)
-{
-    return (uint32_t)tis_read(machine, locality, REG_INT_STATUS, 4);
-}
-
-static void enable(TISMachine *machine, unsigned locality, uint32_t bits)
-{
-    tis_write(machine, locality, REG_INT_ENABLE, 4, bits);
-}
-
-static void acknowledge(TISMachine *machine, unsigned locality, uint32_t bits)
-{
-    tis_write(machine, locality, REG_INT_STATUS, 4, bits);
-}
-
-/* The line as the host was told it, and as it can be asked for, is at this level. */
-static void assert_line(TISMachine *machine, bool level)
-{
-    assert_int_equal(fake_host_irq(&machine->host), level);
-    assert_int_equal(tpmdev_device_get_irq_level(machine->device), level);
-}
-
-/* A machine whose locality 0 is active with these interrupts enabled. */
-static TISMachine *machine_with(void **state, uint32_t bits)
-{
-    TISMachine *machine = *state;
-
-    tis_request(machine, 0);
-    enable(machine, 0, bits);
-    return machine;
-}
 
 /* ---- which event raises what ---- */
 
@@ -348,6 +316,55 @@ static void test_response_from_a_thread_raises_the_line_on_that_thread(void **st
     assert_ptr_equal(machine->host.irq_thread, machine->tpm->thread);
 }
 
+static bool acknowledged; /* under the host's lock */
+
+/* The TPM's thread is in the callback until the guest has acknowledged. */
+static void wait_in_callback(FakeHost *host, bool level)
+{
+    gint64 deadline = g_get_monotonic_time() + FAKE_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&host->lock);
+    while (level && !acknowledged && g_cond_wait_until(&host->changed, &host->lock, deadline)) {
+    }
+    g_mutex_unlock(&host->lock);
+}
+
+static void wait_irqs(FakeHost *host, unsigned irqs)
+{
+    gint64 deadline = g_get_monotonic_time() + FAKE_DEADLINE_S * G_TIME_SPAN_SECOND;
+    bool late = false;
+
+    g_mutex_lock(&host->lock);
+    while (host->irqs < irqs && !late) {
+        late = !g_cond_wait_until(&host->changed, &host->lock, deadline);
+    }
+    g_mutex_unlock(&host->lock);
+    assert_false(late);
+}
+
+static void test_fall_while_the_rise_is_told_is_told_after_it_and_waits_for_nobody(void **state)
+{
+    TISMachine *machine = machine_with(state, 0x80000000u | INT_DATA_AVAIL);
+
+    acknowledged = false;
+    machine->host.on_irq = wait_in_callback;
+    machine->tpm->submit_when = FAKE_BY_THREAD;
+    tis_start(machine, 0, command_2_0, sizeof(command_2_0));
+    wait_irqs(&machine->host, 1);
+    acknowledge(machine, 0, 0xFF);
+    assert_false(tpmdev_device_get_irq_level(machine->device));
+    assert_int_equal(fake_host_irqs(&machine->host), 1);
+    g_mutex_lock(&machine->host.lock);
+    acknowledged = true;
+    g_cond_broadcast(&machine->host.changed);
+    g_mutex_unlock(&machine->host.lock);
+    wait_irqs(&machine->host, 2);
+    fake_backend_wait_answers(machine->tpm, 2);
+    assert_line(machine, false);
+    assert_int_equal(fake_host_irqs(&machine->host), 2);
+    assert_ptr_equal(machine->host.irq_thread, machine->tpm->thread);
+}
+
 static void test_host_without_the_callback_can_ask_for_the_level(void **state)
 {
     TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, 4096);
@@ -390,6 +407,7 @@ int main(void)
         TEST(test_handler_inside_the_callback_lowers_the_line),
         TEST(test_handler_inside_the_callback_may_start_the_next_command),
         TEST(test_response_from_a_thread_raises_the_line_on_that_thread),
+        TEST(test_fall_while_the_rise_is_told_is_told_after_it_and_waits_for_nobody),
         cmocka_unit_test(test_host_without_the_callback_can_ask_for_the_level),
     };
 
