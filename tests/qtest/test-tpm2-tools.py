@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's tpm2-tools on the machine's TPM, through the registers: each tool's commands go by
-way of tss2's `cmd` TCTI to a program that plays the guest's TIS driver."""
+way of tss2's `cmd` TCTI to a program that plays the guest's TIS or CRB driver."""
 import argparse
 import contextlib
 import hashlib
@@ -23,9 +23,12 @@ NV_INDEX = '0x1500016'
 class Bench:
     """A machine that serves one tool after the other, and a directory for what they leave."""
 
-    def __init__(self, program, tcti, backend, directory):
-        self.program = program
-        self.tcti = tcti
+    def __init__(self, args, backend, directory):
+        self.program = os.path.abspath(args.machine)
+        self.tcti = os.path.abspath(args.tcti)
+        self.device = args.device
+        if self.device.startswith('tpm-crb'):
+            self.tcti += ' --crb'
         self.backend = backend
         self.directory = directory
         self.socket = os.path.join(directory, 'qtest')
@@ -42,7 +45,7 @@ class Bench:
             tpm = f'libtpms,id=tpm0,dir={state}'
         self.process = harness.start_process(
             [self.program, '-qtest', f'unix:{self.socket},server=on,wait=off', '-tpmdev', tpm,
-             '-device', 'tpm-tis,tpmdev=tpm0'])
+             '-device', f'{self.device},tpmdev=tpm0'])
         self.stack.callback(harness.end_process, self.process)
         harness.wait_for(lambda: harness.is_listening(self.socket), 'socket of the machine')
 
@@ -175,13 +178,13 @@ def require_tools():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64')
-    parser.add_argument('--tcti', required=True, help='our tpmdev-tis-tcti')
+    parser.add_argument('--tcti', required=True, help='our tpmdev-tcti')
+    parser.add_argument('--device', default='tpm-tis', help='the device and its properties')
     args = parser.parse_args()
     tap = Tap()
     for backend in ('libtpms', 'swtpm'):
         with harness.temporary_directory() as directory:
-            bench = Bench(os.path.abspath(args.machine), os.path.abspath(args.tcti), backend,
-                          directory)
+            bench = Bench(args, backend, directory)
             try:
                 require_tools()
                 bench.start()
