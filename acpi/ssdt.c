@@ -40,10 +40,29 @@ static void hardware_id(TPMAml *aml, TPMVersion version)
     }
 }
 
+/*
+ * What the device takes of the address space, and its interrupt. A buffer on a page of its own is
+ * named too, unless it is where Memory32Fixed cannot: Linux takes a buffer that is in one
+ * resource, or in none.
+ */
+static void resources(TPMAml *aml, const TPMDevice *device, const TPMAcpiConfig *config)
+{
+    uint64_t page = tpmdev_device_get_page_address(device);
+
+    /* Memory32Fixed (ReadWrite, base, size) */
+    tpm_aml_memory32_fixed(aml, (uint32_t)config->base, (uint32_t)tpmdev_device_get_size(device));
+    if (page && page <= UINT32_MAX) {
+        /* Memory32Fixed (ReadWrite, page, 0x1000) */
+        tpm_aml_memory32_fixed(aml, (uint32_t)page, TPM_CRB_PAGE_SIZE);
+    }
+    if (config->irq) {
+        tpm_aml_interrupt(aml, config->irq); /* Interrupt (...) { irq } */
+    }
+}
+
 static void device_object(TPMAml *aml, const TPMAcpiConfig *config, const TPMDevice *device)
 {
     uint32_t ppi_address = (uint32_t)tpmdev_device_get_ppi_address(device);
-    uint32_t size = (uint32_t)tpmdev_device_get_size(device);
 
     tpm_aml_scope(aml, config->scope); /* Scope (\_SB) { */
     tpm_aml_device(aml, config->name); /* Device (TPM) { */
@@ -54,11 +73,8 @@ static void device_object(TPMAml *aml, const TPMAcpiConfig *config, const TPMDev
     tpm_aml_integer(aml, DEVICE_PRESENT_ENABLED_SHOWN_WORKING); /*     0x0F) */
     tpm_aml_name(aml, "_CRS");                                  /* Name (_CRS, */
     tpm_aml_resource_template(aml);                             /*     ResourceTemplate () { */
-    tpm_aml_memory32_fixed(aml, (uint32_t)config->base, size);  /*     Memory32Fixed (...) */
-    if (config->irq) {
-        tpm_aml_interrupt(aml, config->irq); /*     Interrupt (...) { irq } */
-    }
-    tpm_aml_end(aml); /*     }) */
+    resources(aml, device, config);                             /*         ... */
+    tpm_aml_end(aml);                                           /*     }) */
     if (ppi_address) {
         tpm_ppi_aml(aml, ppi_address);
     }

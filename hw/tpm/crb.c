@@ -186,9 +186,12 @@ static void on_cancel(CRB *crb)
 
 static void on_data_write(CRB *crb, uint32_t offset, const TPMPiece *piece, uint32_t value)
 {
+    uint8_t bytes[4];
+
     for (unsigned i = 0; i < piece->width; i++) {
-        crb->buffer[offset + i] = (uint8_t)(value >> 8 * (piece->lane + i));
+        bytes[i] = (uint8_t)(value >> 8 * (piece->lane + i));
     }
+    tpm_guest_write(crb->buffer + offset, bytes, piece->width);
     switch (crb->state) {
     case CRB_READY:
     case CRB_COMPLETION:
@@ -279,10 +282,12 @@ static void write_control(CRB *crb, uint8_t locality, uint32_t offset, const TPM
 
 static uint32_t read_data(const CRB *crb, uint32_t offset, const TPMPiece *piece)
 {
+    uint8_t bytes[4];
     uint32_t value = 0;
 
+    tpm_guest_read(bytes, crb->buffer + offset, piece->width);
     for (unsigned i = 0; i < piece->width; i++) {
-        value |= (uint32_t)crb->buffer[offset + i] << 8 * (piece->lane + i);
+        value |= (uint32_t)bytes[i] << 8 * (piece->lane + i);
     }
     return value;
 }
@@ -345,10 +350,13 @@ static uint32_t read_register(const CRB *crb, uint8_t locality, uint32_t offset)
 #define LOCALITY_OF(piece) ((uint8_t)((piece)->reg >> CRB_LOCALITY_SHIFT))
 #define OFFSET_OF(piece)   ((piece)->reg & ((1u << CRB_LOCALITY_SHIFT) - 1))
 
-/* Where the buffer is not at the end of the registers, there is nothing. */
-static bool is_data(const CRB *crb, uint32_t offset)
+/*
+ * Also with the buffer on a page: EDK2 does not ask where it is, but writes its commands behind
+ * the registers and tells the address registers so.
+ */
+static bool is_data(uint32_t offset)
 {
-    return offset >= CRB_DATA_BUFFER && !crb->page;
+    return offset >= CRB_DATA_BUFFER;
 }
 
 /* What is going on with the device: not for a locality to see that does not have it. */
@@ -363,10 +371,10 @@ static uint32_t crb_read(void *model, const TPMPiece *piece)
     uint8_t locality = LOCALITY_OF(piece);
     uint32_t offset = OFFSET_OF(piece);
 
-    if (is_kept_out(crb, locality) && (is_private(offset) || offset >= CRB_DATA_BUFFER)) {
+    if (is_kept_out(crb, locality) && (is_private(offset) || is_data(offset))) {
         return CRB_NOT_YOURS;
     }
-    if (is_data(crb, offset)) {
+    if (is_data(offset)) {
         return read_data(crb, offset + piece->lane - CRB_DATA_BUFFER, piece);
     }
     return read_register(crb, locality, offset);
@@ -382,7 +390,7 @@ static void crb_write(void *model, const TPMPiece *piece, uint32_t value)
         crb_loc_ctrl_write(crb, locality, value);
     } else if (is_kept_out(crb, locality)) {
         tpm_report_guest_error(crb->device, "write by a locality that does not have the device");
-    } else if (is_data(crb, offset)) {
+    } else if (is_data(offset)) {
         on_data_write(crb, offset + piece->lane - CRB_DATA_BUFFER, piece, value);
     } else {
         write_control(crb, locality, offset, piece, value);
@@ -506,10 +514,11 @@ static void crb_free(void *model)
     g_free(crb);
 }
 
-static void *crb_page(void *model)
+static void *crb_page(void *model, uint64_t *address)
 {
     CRB *crb = model;
 
+    *address = crb->buffer_address;
     return crb->page;
 }
 
@@ -528,6 +537,6 @@ const TPMFrontend tpm_frontend_crb = {
     .established = crb_established,
 };
 
-G_STATIC_ASSERT(CRB_DATA_SIZE == 3968);
+G_STATIC_ASSERT(CRB_DATA_SIZE == 3968 && CRB_DATA_SIZE <= TPM_CRB_PAGE_SIZE);
 G_STATIC_ASSERT(CRB_CONTROL_AREA == 0x40);
 G_STATIC_ASSERT(TPM_CRB_PAGE_SIZE <= TPM_BUFFER_SIZE_MAX);

@@ -263,7 +263,16 @@ TPMInterface tpmdev_device_get_interface(const TPMDevice *device)
 
 void *tpmdev_device_get_page(const TPMDevice *device)
 {
-    return device->frontend->page ? device->frontend->page(device->model) : NULL;
+    uint64_t address;
+
+    return device->frontend->page ? device->frontend->page(device->model, &address) : NULL;
+}
+
+uint64_t tpmdev_device_get_page_address(const TPMDevice *device)
+{
+    uint64_t address = 0;
+
+    return device->frontend->page && device->frontend->page(device->model, &address) ? address : 0;
 }
 
 void *tpmdev_device_get_ppi(const TPMDevice *device)

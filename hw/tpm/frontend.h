@@ -43,8 +43,11 @@ typedef struct TPMFrontend {
     uint32_t (*read)(void *model, const TPMPiece *piece);
     void (*write)(void *model, const TPMPiece *piece, uint32_t value);
 
-    /* The page a host maps as guest memory, or NULL; NULL for a model that has none. */
-    void *(*page)(void *model);
+    /*
+     * The page a host maps as guest memory, and the address where it does, or NULL; NULL for a
+     * model that has none.
+     */
+    void *(*page)(void *model, uint64_t *address);
 
     /* The command is done (stage 5); response is well formed and no larger than the buffer. */
     void (*done)(void *model, const uint8_t *response, size_t size, bool selftest_done);

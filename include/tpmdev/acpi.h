@@ -81,9 +81,10 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
  * @error:  where a failure is described
  *
  * _HID (MSFT0101 or PNP0C31), _STR, _UID, _STA and _CRS with the device's memory window and, if
- * the configuration names one, its interrupt; for a device with physical presence memory also
- * _DSM, with the interfaces by which a system asks firmware for operations on the TPM (PPI 1.3,
- * functions 0 to 8) and for memory to be cleared.
+ * there is one below 4 GiB, the page of its buffer and, if the configuration names one, its
+ * interrupt; for a device with physical presence memory also _DSM, with the interfaces by which a
+ * system asks firmware for operations on the TPM (PPI 1.3, functions 0 to 8) and for memory to be
+ * cleared.
  *
  * Returns the bytes, or NULL: as tpmdev_acpi_log_table().
  */

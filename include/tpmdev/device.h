@@ -121,8 +121,9 @@ typedef struct TPMDeviceConfig {
     /**
      * CRB: guest physical address of a page of TPM_CRB_PAGE_SIZE bytes for command and response,
      * a multiple of it outside the device; the host maps tpmdev_device_get_page() there as memory,
-     * and the guest moves its commands without exits. Default 0: the buffer is at offset 80h of
-     * the device, and is read and written as its registers are.
+     * and the guest moves its commands without exits. What fits of it is at offset 80h of the
+     * device, too. Default 0: the buffer is there alone, and is read and written as the registers
+     * are.
      */
     uint64_t buffer_address;
 
@@ -341,6 +342,15 @@ void *tpmdev_device_get_ppi(const TPMDevice *device);
 /** tpmdev_device_get_ppi_address: where the guest finds that memory, 0 for nowhere; any thread */
 TPMDEV_EXPORT
 uint64_t tpmdev_device_get_ppi_address(const TPMDevice *device);
+
+/**
+ * tpmdev_device_get_page_address: where the memory of a CRB device's buffer page belongs
+ *
+ * Any thread may call it. Returns the guest physical address at which the host maps
+ * tpmdev_device_get_page(), or 0 when the device has no such page.
+ */
+TPMDEV_EXPORT
+uint64_t tpmdev_device_get_page_address(const TPMDevice *device);
 
 /** tpmdev_device_get_version: the version of the TPM behind it; any thread */
 TPMDEV_EXPORT

@@ -47,6 +47,7 @@ static const struct {
     TOUCH(tpmdev_device_get_page),
     TOUCH(tpmdev_device_get_ppi),
     TOUCH(tpmdev_device_get_ppi_address),
+    TOUCH(tpmdev_device_get_page_address),
     TOUCH(tpmdev_device_get_model),
     TOUCH(tpmdev_device_get_models),
     TOUCH(tpmdev_device_get_size),

@@ -170,13 +170,12 @@ static void place_device(Machine *machine, const KeyVal *keyval)
 {
     const char *irq = keyval_get(keyval, "irq");
     const char *base = keyval_get(keyval, "base");
-    const char *page_base = keyval_get(keyval, "buffer-address");
 
     machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : machine->arch->irq;
     machine->device_base = base ? g_ascii_strtoull(base, NULL, 0) : machine->arch->tpm_base;
     machine->device_size = tpmdev_device_get_size(machine->device);
     machine->page = tpmdev_device_get_page(machine->device);
-    machine->page_base = page_base ? g_ascii_strtoull(page_base, NULL, 0) : 0;
+    machine->page_base = tpmdev_device_get_page_address(machine->device);
 }
 
 /* What the library is told: not of `ppi`, and of the base also when the options leave it out. */

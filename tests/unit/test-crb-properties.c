@@ -176,7 +176,7 @@ static void write_ones(uint8_t *image, unsigned on, unsigned active, uint32_t of
         uint32_t reg = at % PAGE;
         bool mine = !(on & LOCALITIES) || at / PAGE == active;
 
-        if (mine && !(on & BUFFER) && reg >= REG_BUFFER) {
+        if (mine && reg >= REG_BUFFER) {
             image[at] = 0xFF;
         } else if (mine && on & INTERRUPTS && reg >= REG_CRB_ENABLE && reg < REG_CRB_ENABLE + 4) {
             image[at] = enable[reg - REG_CRB_ENABLE];

@@ -486,6 +486,7 @@ static void test_without_a_buffer_address_there_is_no_page(void **state)
     TISMachine *machine = *state;
 
     assert_null(tpmdev_device_get_page(machine->device));
+    assert_int_equal(tpmdev_device_get_page_address(machine->device), 0);
 }
 
 static void test_page_is_aligned_and_where_the_registers_say(void **state)
@@ -495,6 +496,7 @@ static void test_page_is_aligned_and_where_the_registers_say(void **state)
 
     (void)state;
     assert_int_equal((uintptr_t)page % 0x1000, 0);
+    assert_int_equal(tpmdev_device_get_page_address(machine->device), PAGE_ADDRESS);
     assert_page(page, NULL, 0);
     assert_int_equal(tis_read(machine, 0, REG_CMD_SIZE, 4), 0x1000);
     assert_int_equal(tis_read(machine, 0, REG_RSP_SIZE, 4), 0x1000);
@@ -548,7 +550,8 @@ static void test_page_written_while_a_command_runs_changes_nothing(void **state)
     tis_machine_free(machine);
 }
 
-static void test_with_a_page_the_device_has_no_buffer_of_its_own(void **state)
+/* EDK2 looks there, and nowhere else. */
+static void test_page_is_also_behind_the_registers(void **state)
 {
     TISMachine *machine = crb_machine_prepare();
     uint8_t *page = plug_page(machine);
@@ -556,14 +559,19 @@ static void test_with_a_page_the_device_has_no_buffer_of_its_own(void **state)
     (void)state;
     crb_request(machine, 0);
     memset(page, 0xEE, 0x1000);
-    crb_assert_buffer(machine, 0, NULL, 0);
+    for (uint32_t i = 0; i < BUFFER_BYTES; i++) {
+        assert_int_equal(tis_read(machine, 0, REG_BUFFER + i, 1), 0xEE);
+    }
     for (uint32_t offset = REG_BUFFER; offset < 0x1000; offset += 8) {
         tis_write(machine, 0, offset, 8, 0x1111111111111111);
     }
-    crb_assert_buffer(machine, 0, NULL, 0);
     for (unsigned i = 0; i < 0x1000; i++) {
-        assert_int_equal(page[i], 0xEE);
+        assert_int_equal(page[i], i < BUFFER_BYTES ? 0x11 : 0xEE);
     }
+    crb_start(machine, 0, command_2_0, sizeof(command_2_0));
+    assert_true(fake_backend_has_command(machine->tpm, command_2_0, sizeof(command_2_0)));
+    crb_assert_buffer(machine, 0, machine->tpm->response, 10);
+    assert_page(page, machine->tpm->response, 10);
     tis_machine_free(machine);
 }
 
@@ -663,7 +671,7 @@ static const struct CMUnitTest named_tests[] = {
     cmocka_unit_test(test_page_is_aligned_and_where_the_registers_say),
     cmocka_unit_test(test_command_and_response_are_on_the_page),
     cmocka_unit_test(test_page_written_while_a_command_runs_changes_nothing),
-    cmocka_unit_test(test_with_a_page_the_device_has_no_buffer_of_its_own),
+    cmocka_unit_test(test_page_is_also_behind_the_registers),
     cmocka_unit_test(test_reset_wipes_the_page_and_keeps_it),
     cmocka_unit_test(test_page_inside_the_device_is_refused),
     cmocka_unit_test(test_page_is_wiped_for_the_next_locality),
