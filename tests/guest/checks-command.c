@@ -64,6 +64,12 @@ char *check_extend(Guest *guest)
 
 /* ---- sizes ---- */
 
+/* TPM_RC_SIZE of a parameter list that is too long; TPM_BAD_PARAM_SIZE */
+#define OVERSIZED_CODE(guest) ((guest)->tpm2 ? 0x095u : 0x19u)
+
+/* Bytes of a command of check_bulk(). */
+#define BULK_SIZE 3072u
+
 /* GetRandom with so many bytes too much behind it that the command is `size` bytes long. */
 static void oversized_command(Guest *guest, unsigned size)
 {
@@ -76,16 +82,13 @@ static void oversized_command(Guest *guest, unsigned size)
 
 char *check_largest_command(Guest *guest)
 {
-    /* TPM_RC_SIZE of a parameter list that is too long; TPM_BAD_PARAM_SIZE */
-    uint32_t expected = guest->tpm2 ? 0x095 : 0x19;
-
     oversized_command(guest, guest->largest);
     uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
 
     if (code == TPM_CHAR_NO_RESPONSE) {
         return g_strdup_printf("no response: %s", g_strerror(errno));
     }
-    return code == expected ? NULL : g_strdup_printf("the TPM answers 0x%x", code);
+    return code == OVERSIZED_CODE(guest) ? NULL : g_strdup_printf("the TPM answers 0x%x", code);
 }
 
 char *check_too_large_command(Guest *guest)
@@ -194,6 +197,23 @@ char *check_large_response(Guest *guest)
         last = code;
     }
     return count >= TPM2_COMMANDS_LEAST ? NULL : g_strdup_printf("only %u commands", count);
+}
+
+/* Each a command of 3 KiB, which the TPM refuses quickly for the bytes that are too many. */
+char *check_bulk(Guest *guest, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        oversized_command(guest, BULK_SIZE);
+        uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
+
+        if (code == TPM_CHAR_NO_RESPONSE) {
+            return g_strdup_printf("command %u: no response: %s", i, g_strerror(errno));
+        }
+        if (code != OVERSIZED_CODE(guest)) {
+            return g_strdup_printf("command %u: the TPM answers 0x%x", i, code);
+        }
+    }
+    return NULL;
 }
 
 /* ---- a TPM that died ---- */

@@ -304,11 +304,11 @@ static bool run_show(Guest *guest)
     return !wrong || report("the TPM tells the time", wrong);
 }
 
-static bool open_guest(Guest *guest, bool tpm2, bool crb)
+static bool open_guest(Guest *guest, bool tpm2, const char *device)
 {
     guest->tpm2 = tpm2;
-    guest->crb = crb;
-    guest->largest = crb ? CRB_BUFFER_SIZE : TPM_CHAR_MAX;
+    guest->crb = g_str_has_prefix(device, "tpm-crb");
+    guest->largest = strcmp(device, "tpm-crb") == 0 ? CRB_BUFFER_SIZE : TPM_CHAR_MAX;
     guest->fd = tpm_char_open("/dev/tpm0");
     return report("/dev/tpm0 is there",
                   guest->fd < 0 ? g_strdup_printf("open: %s", g_strerror(errno)) : NULL);
@@ -321,12 +321,12 @@ int main(int argc, char **argv)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 4) {
-        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb check|persist|dead|show|bench "
-              "[COUNT [IRQ]]\n",
+        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page "
+              "check|persist|dead|show|bench|bulk [COUNT [IRQ]]\n",
               stderr);
         return 2;
     }
-    if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0, strcmp(argv[2], "tpm-crb") == 0)) {
+    if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0, argv[2])) {
         return 1;
     }
     guest.irq = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0;
@@ -340,6 +340,10 @@ int main(int argc, char **argv)
         return run_show(&guest) ? 0 : 1;
     } else if (strcmp(mode, "bench") == 0 && argc > 4) {
         return run_bench(&guest, (unsigned)strtoul(argv[4], NULL, 10)) ? 0 : 1;
+    } else if (strcmp(mode, "bulk") == 0 && argc > 4) {
+        unsigned count = (unsigned)strtoul(argv[4], NULL, 10);
+
+        return report("commands of 3 KiB are answered", check_bulk(&guest, count)) ? 0 : 1;
     }
     fprintf(stderr, "guest-check: no mode '%s'\n", mode);
     return 2;

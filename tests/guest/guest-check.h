@@ -51,7 +51,7 @@
 /* The PCR of Linux's own measurements (IMA), which the firmware's log does not know. */
 #define PCR_IMA 10u
 
-/* Bytes of a CRB device's buffer: a page without its registers. */
+/* Bytes of a CRB device's buffer behind its registers: the rest of the page. */
 #define CRB_BUFFER_SIZE 3968u
 
 /* The TPM under test. */
@@ -60,7 +60,7 @@ typedef struct Guest {
     bool tpm2;          /* else TPM 1.2 */
     bool crb;           /* else TIS */
     unsigned irq;       /* the interrupt ACPI names, or 0 */
-    unsigned largest;   /* bytes of a command the device takes */
+    unsigned largest;   /* bytes of a command that go through the kernel and the device */
     TPMMessage command; /* too large for a stack of many calls */
     TPMMessage response;
 } Guest;
@@ -117,6 +117,7 @@ char *check_largest_command(Guest *guest);
 char *check_too_large_command(Guest *guest);
 char *check_large_valid_command(Guest *guest);
 char *check_large_response(Guest *guest);
+char *check_bulk(Guest *guest, unsigned count);
 char *check_dead_tpm(Guest *guest);
 
 /* checks-nv.c: what the TPM keeps */

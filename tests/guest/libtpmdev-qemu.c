@@ -63,6 +63,7 @@ typedef struct Plugin {
     QemuIrq *irq;
     QemuMemoryRegion registers;
     QemuMemoryRegion log;
+    QemuMemoryRegion page; /* of the device's buffer, if it has one */
     QemuNotifier machine_done;
 } Plugin;
 
@@ -123,6 +124,14 @@ static bool parse_switch(const char *name, const char *text, bool *on)
     return true;
 }
 
+static bool is_crb_option(const char *name)
+{
+    static const char *const names[] = { "localities", "interrupts",     "buffer",
+                                         "chunk",      "buffer-address", NULL };
+
+    return g_strv_contains(names, name);
+}
+
 /* One NAME=VALUE; what the plugin does not know is the backend's, which knows its own. */
 static bool parse_option(Options *options, const char *name, const char *value)
 {
@@ -142,8 +151,7 @@ static bool parse_option(Options *options, const char *name, const char *value)
         options->irq = (unsigned)g_ascii_strtoull(value, NULL, 0); /* the device checks it */
     } else if (strcmp(name, "acpi-irq") == 0) {
         return parse_switch(name, value, &options->acpi_irq);
-    } else if (strcmp(name, "window") == 0 || strcmp(name, "localities") == 0 ||
-               strcmp(name, "interrupts") == 0) {
+    } else if (strcmp(name, "window") == 0 || is_crb_option(name)) {
         append_option(options->for_device, name, value);
     } else {
         append_option(options->for_backend, name, value);
@@ -293,6 +301,22 @@ static void refuse_migration(void)
     }
 }
 
+/*
+ * The buffer's page is the device's memory and the guest's: its vCPUs read and write it without
+ * an exit. It lies over whatever else there is, as all the device's regions.
+ */
+static void map_page(QemuMemoryRegion *memory)
+{
+    void *page = tpmdev_device_get_page(plugin.device);
+
+    if (page) {
+        qemu.memory_region_init_ram_ptr(&plugin.page, NULL, "tpmdev-buffer", TPM_CRB_PAGE_SIZE,
+                                        page);
+        qemu.memory_region_add_subregion_overlap(
+            memory, tpmdev_device_get_page_address(plugin.device), &plugin.page, REGION_PRIORITY);
+    }
+}
+
 /* The machine is there, with its ACPI tables, and has not run yet. */
 static void machine_done(QemuNotifier *notifier, void *data)
 {
@@ -325,6 +349,7 @@ static void machine_done(QemuNotifier *notifier, void *data)
     }
     qemu.memory_region_add_subregion_overlap(memory, plugin.log_address, &plugin.log,
                                              REGION_PRIORITY);
+    map_page(memory);
     qemu.qemu_register_reset(machine_reset, NULL);
     refuse_migration();
 }

@@ -104,6 +104,9 @@ typedef struct QemuVersion {
     F(void, memory_region_init_ram,                                                                \
       (QemuMemoryRegion * region, QemuObject * owner, const char *name, uint64_t size,             \
        QemuError **error))                                                                         \
+    F(void, memory_region_init_ram_ptr,                                                            \
+      (QemuMemoryRegion * region, QemuObject * owner, const char *name, uint64_t size,             \
+       void *memory))                                                                              \
     F(void, memory_region_add_subregion_overlap,                                                   \
       (QemuMemoryRegion * region, uint64_t offset, QemuMemoryRegion * subregion, int priority))    \
     F(QemuIrq *, isa_get_irq, (void *device, unsigned number))                                     \

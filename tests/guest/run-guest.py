@@ -175,6 +175,8 @@ class Run:
             options += f",path={self.swtpm.socket}"
         else:
             options += f",version={self.args.tpm},dir={self.state}"
+        if self.args.properties:
+            options += f",{self.args.properties}"
         if self.args.window is not None:
             options += f",window={self.args.window}"
         if self.args.irq:
@@ -184,6 +186,10 @@ class Run:
         elif self.args.irq and self.args.device == "tpm-crb":
             options += ",localities=on,interrupts=on"
         return ["-plugin", f"{self.args.plugin},{options},stats={self.statistics_file}"]
+
+    def _device_of_guest(self):
+        """As the guest has it: with a page the kernel takes larger commands."""
+        return self.args.device + ("-page" if "buffer=page" in self.args.properties else "")
 
     def _firmware_arguments(self):
         """SeaBIOS is QEMU's default; OVMF is in flash, with variables it may write."""
@@ -211,7 +217,7 @@ class Run:
         # the kernel's must not break a line of ours; guest-init shows them when all is not well.
         return ["-kernel", kernel, "-initrd", initrd, "-append",
                 f"console=ttyS0 loglevel=1 nokaslr panic=-1 guest.mode={mode} "
-                f"guest.version={self.args.tpm} guest.device={self.args.device} "
+                f"guest.version={self.args.tpm} guest.device={self._device_of_guest()} "
                 f"guest.count={self.args.count} guest.irq={self.args.irq}"]
 
     def qemu(self, mode):
@@ -405,8 +411,27 @@ def run_show(run):
     return 0 if good else 1
 
 
-MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist, "dead": run_dead,
-         "show": run_show, "fetch": run_fetch}
+# What a command costs in exits when its bytes cost none: TPM_LOC_CTRL, TPM_LOC_STATE,
+# TPM_CRB_CTRL_REQ, _CANCEL, _START and _STS, some twice, and the times the kernel looks whether it
+# is done; 3 KiB through the device would be 384 exits at the very least.
+BULK_EXITS_MAX = 40
+
+
+def run_bulk(run):
+    """Commands of 3 KiB, whose bytes must cost no exits: with the buffer on a page."""
+    run.start_swtpm()
+    attempt(run, "bulk", ["0"])
+    counted = run.statistics()
+    commands = max(counted.get("commands", 0), 1)
+    each = (counted.get("reads", 0) + counted.get("writes", 0)) / commands
+    run.tap.comment(f"{each:.1f} exits a command, those of the firmware with them")
+    run.tap.result(commands >= run.args.count, "all of them went through our device")
+    run.tap.result(0 < each < BULK_EXITS_MAX, "a command costs no exits for its bytes")
+    report_swtpm_end(run)
+
+
+MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist,
+         "dead": run_dead, "bulk": run_bulk, "show": run_show, "fetch": run_fetch}
 
 
 def parse_arguments():
@@ -418,6 +443,7 @@ def parse_arguments():
     parser.add_argument("--cache", required=True,
                         help="where the guest's kernel is kept, unless TPMDEV_GUEST_CACHE says")
     parser.add_argument("--device", choices=("tpm-tis", "tpm-crb"), default="tpm-tis")
+    parser.add_argument("--properties", default="", help="more properties of our device")
     parser.add_argument("--firmware", choices=("seabios", "ovmf"), default="seabios")
     parser.add_argument("--ovmf", default="/usr/share/OVMF", help="where OVMF_CODE_4M.fd is")
     parser.add_argument("--tpmdev", choices=("libtpms", "emulator"), default="libtpms")
@@ -429,7 +455,7 @@ def parse_arguments():
     parser.add_argument("--irq", type=int, default=0,
                         help="the device's interrupt, which ACPI names; for mode irq without that")
     parser.add_argument("--count", type=int, default=1000,
-                        help="commands for irq, and of each kind for bench")
+                        help="commands for irq and bulk, and of each kind for bench")
     parser.add_argument("--own-device", action="store_true",
                         help="QEMU's own device and tpmdev emulator instead of ours")
     parser.add_argument("--qemu", default="qemu-system-x86_64")
