@@ -141,14 +141,14 @@ static void append_doubling_commas(GString *text, const char *value)
     }
 }
 
-char *keyval_format(const KeyVal *keyval, const char *without)
+char *keyval_format(const KeyVal *keyval, const char *const *without)
 {
     GString *text = g_string_new(NULL);
 
     for (guint i = 0; i < keyval->elements->len; i++) {
         const Element *element = &g_array_index(keyval->elements, Element, i);
 
-        if (without && strcmp(element->name, without) == 0) {
+        if (g_strv_contains(without, element->name)) {
             continue;
         }
         if (text->len) {

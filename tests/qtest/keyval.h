@@ -30,8 +30,8 @@ bool keyval_get_bool(const KeyVal *keyval, const char *name, bool *value, GError
 /* Fail on a name that is not in the NULL-terminated list, naming it and those that are. */
 bool keyval_check(const KeyVal *keyval, const char *const *known, GError **error);
 
-/* The text again, without the elements of one name. */
-char *keyval_format(const KeyVal *keyval, const char *without);
+/* The text again, without the elements of these names, a NULL-terminated list. */
+char *keyval_format(const KeyVal *keyval, const char *const *without);
 
 /* Call visit for every element in the order given. */
 void keyval_foreach(const KeyVal *keyval,

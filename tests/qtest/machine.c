@@ -4,12 +4,16 @@
  * hypervisor is; see machine.h.
  */
 #include "machine.h"
+#include "aspeed-i2c.h"
 #include "keyval.h"
 
 #include <string.h>
 
 /* As in QEMU, a machine whose TPM does not start does not start; nanoseconds. */
 #define START_TIMEOUT_NS G_GINT64_CONSTANT(30000000000)
+
+/* The model that is on a bus, not in the address space. */
+#define I2C_MODEL "tpm-tis-i2c"
 
 struct Machine {
     const MachineArch *arch;
@@ -24,6 +28,7 @@ struct Machine {
     unsigned device_irq;
     uint8_t *page; /* memory of the device that the guest has at page_base; or NULL */
     uint64_t page_base;
+    AspeedI2C *i2c; /* in a machine whose TPM is on an I2C bus */
 
     MachineIRQ irq_callback;
     void *irq_opaque;
@@ -31,11 +36,12 @@ struct Machine {
 
 /*
  * As QEMU's machines have it: a PC; `virt`, whose platform bus begins at 0C000000h and at shared
- * peripheral interrupt 112.
+ * peripheral interrupt 112; `rainier-bmc`, with its I2C controller at 1E78A000h.
  */
 static const MachineArch arch_rows[] = {
     { "x86_64", "little", "ioapic", 5, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" } },
     { "aarch64", "little", "gic", 112, 0x40000000, 0x0C000000, { "tpm-tis-device", "tpm-crb" } },
+    { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" } },
 };
 
 const MachineArch *machine_arch_of(const char *program)
@@ -59,12 +65,16 @@ Machine *machine_new(const MachineArch *arch, uint64_t ram_size)
     machine->arch = arch;
     machine->ram = g_malloc0(ram_size);
     machine->ram_size = ram_size;
+    if (g_strv_contains(arch->models, I2C_MODEL)) {
+        machine->i2c = aspeed_i2c_new();
+    }
     return machine;
 }
 
 void machine_free(Machine *machine)
 {
     if (machine) {
+        aspeed_i2c_free(machine->i2c);
         tpmdev_device_free(machine->device);
         tpmdev_backend_unref(machine->backend);
         g_free(machine->backend_options);
@@ -90,6 +100,9 @@ const char *machine_tpmdev_options(const Machine *machine)
 
 void machine_reset(Machine *machine)
 {
+    if (machine->i2c) {
+        aspeed_i2c_reset(machine->i2c);
+    }
     if (machine->device) {
         tpmdev_device_reset(machine->device);
     }
@@ -178,12 +191,22 @@ static void place_device(Machine *machine, const KeyVal *keyval)
     machine->page_base = tpmdev_device_get_page_address(machine->device);
 }
 
-/* What the library is told: not of `ppi`, and of the base also when the options leave it out. */
+static bool is_i2c(const KeyVal *keyval)
+{
+    return g_strcmp0(keyval_get(keyval, "driver"), I2C_MODEL) == 0;
+}
+
+/*
+ * What the library is told: not of `ppi`, of the base also when the options leave it out, and not
+ * where on a bus the device is.
+ */
 static char *options_for_library(const Machine *machine, const KeyVal *keyval)
 {
-    g_autofree char *options = keyval_format(keyval, "ppi");
+    static const char *const ppi[] = { "ppi", NULL };
+    static const char *const i2c[] = { "ppi", "bus", "address", NULL };
+    g_autofree char *options = keyval_format(keyval, is_i2c(keyval) ? i2c : ppi);
 
-    if (keyval_get(keyval, "base")) {
+    if (is_i2c(keyval) || keyval_get(keyval, "base")) {
         return g_steal_pointer(&options);
     }
     return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x", options, machine->arch->tpm_base);
@@ -194,9 +217,11 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     g_autoptr(KeyVal) keyval = keyval_parse(options, "driver", error);
     TPMBackend *const backends[] = { machine->backend, NULL };
     TPMHost host = TPM_HOST_INIT;
+    AspeedI2CPlace place;
 
     if (!keyval || !take_ppi(keyval, error) ||
-        !check_model(machine, keyval_get(keyval, "driver"), error)) {
+        !check_model(machine, keyval_get(keyval, "driver"), error) ||
+        (is_i2c(keyval) && !aspeed_i2c_parse_place(keyval, &place, error))) {
         return false;
     }
     g_autofree char *for_library = options_for_library(machine, keyval);
@@ -211,6 +236,9 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     }
     machine->device = device;
     place_device(machine, keyval);
+    if (is_i2c(keyval)) {
+        aspeed_i2c_attach(machine->i2c, &place, device);
+    }
     return tpmdev_device_wait_ready(device, START_TIMEOUT_NS, error);
 }
 
@@ -240,6 +268,12 @@ static bool is_tpm(const Machine *machine, uint64_t address, uint64_t width)
 static bool is_page(const Machine *machine, uint64_t address, uint64_t width)
 {
     return machine->page && is_within(address, width, machine->page_base, TPM_CRB_PAGE_SIZE);
+}
+
+static bool is_i2c_register(const Machine *machine, uint64_t address, uint64_t width)
+{
+    return machine->i2c && width == 4 && address % 4 == 0 &&
+           is_within(address, width, machine->arch->tpm_base, ASPEED_I2C_SIZE);
 }
 
 /* Memory the guest reaches without an exit, or NULL; the device's page lies over the machine's. */
@@ -278,6 +312,9 @@ uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
         tpmdev_device_read(machine->device, address - machine->device_base, width, &value);
         return value;
     }
+    if (is_i2c_register(machine, address, width)) {
+        return aspeed_i2c_read(machine->i2c, (uint32_t)(address - machine->arch->tpm_base));
+    }
     return load_bytes(machine, address, width);
 }
 
@@ -290,6 +327,9 @@ void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t 
         memcpy(memory, &value, width);
     } else if (is_tpm(machine, address, width)) {
         tpmdev_device_write(machine->device, address - machine->device_base, width, value);
+    } else if (is_i2c_register(machine, address, width)) {
+        aspeed_i2c_write(machine->i2c, (uint32_t)(address - machine->arch->tpm_base),
+                         (uint32_t)value);
     } else {
         for (unsigned i = 0; i < width && width > 1; i++) {
             machine_store(machine, address + i, 1, value >> (8 * i) & 0xFF);

@@ -13,6 +13,7 @@ import sys
 import time
 
 import harness
+import i2c
 from harness import Crb, DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
 
 REGISTERS = {
@@ -26,7 +27,7 @@ REGISTERS = {
     'CMD_HADDR': 0x60, 'RSP_SIZE': 0x64, 'RSP_LADDR': 0x68, 'RSP_HADDR': 0x6C,
     'DATA_BUFFER': 0x80,
 }
-HEADERS = ('tpm', 'on', 'machine', 'device')
+HEADERS = ('tpm', 'on', 'machine', 'device', 'arch')
 SUBJECTS = ('libtpms', 'swtpm', 'qemu')
 
 
@@ -161,6 +162,9 @@ class Run:
             'crb-request': self.crb_request, 'crb-send': self.crb_send,
             'crb-start': self.crb_start, 'crb-recv': self.crb_recv,
             'crb-command': self.crb_command,
+            'i2c-read': self.i2c_read, 'i2c-write': self.i2c_write,
+            'i2c-request': self.i2c_request, 'i2c-send': self.i2c_send, 'i2c-go': self.i2c_go,
+            'i2c-recv': self.i2c_recv, 'i2c-command': self.i2c_command,
         }
         if statement.word not in words:
             raise ScriptError(f'unknown statement {statement.word!r}; known are: '
@@ -264,14 +268,74 @@ class Run:
         self.crb_start(request[0])
         self.crb_recv(f'{request[0]} {response}')
 
+    @staticmethod
+    def _i2c_register(text):
+        name, _, offset = text.partition('+')
+        try:
+            number = i2c.REGISTERS[name] if name in i2c.REGISTERS else int(name, 0)
+            return number + int(offset or '0', 0)
+        except ValueError:
+            raise ScriptError(f'{text}: no such register; known are: '
+                              + ' '.join(i2c.REGISTERS)) from None
+
+    def _i2c(self, text):
+        """The driver at the locality that the statement begins with, and the rest of it."""
+        locality, _, rest = text.partition(' ')
+        driver = i2c.I2c(self.machine.qtest)
+        driver.select(int(locality))
+        return driver, rest
+
+    def i2c_read(self, text):
+        register, _, pattern = text.partition(' ')
+        got = i2c.I2c(self.machine.qtest).read(self._i2c_register(register), len(pattern.split()))
+        if not match_bytes(pattern, got):
+            raise ScriptError(f'wanted {pattern} of {register}, got {got.hex(" ")}')
+
+    def i2c_write(self, text):
+        register, _, data = text.partition(' ')
+        i2c.I2c(self.machine.qtest).write(self._i2c_register(register), bytes.fromhex(data))
+
+    def i2c_request(self, text):
+        self._i2c(text)[0].request()
+
+    def i2c_send(self, text):
+        driver, rest = self._i2c(text)
+        driver.send(bytes.fromhex(rest))
+
+    def i2c_go(self, text):
+        self._i2c(text)[0].go()
+
+    def i2c_recv(self, text):
+        driver, rest = self._i2c(text)
+        response = driver.receive()
+        if not match_bytes(rest, response):
+            raise ScriptError(f'wanted response {rest}, got {response.hex(" ")}')
+
+    def i2c_command(self, text):
+        request, arrow, response = text.partition(' -> ')
+        if not arrow:
+            raise ScriptError('a command is written: i2c-command LOCALITY HEX -> PATTERN')
+        self.i2c_send(request)
+        self.i2c_go(request[0])
+        self.i2c_recv(f'{request[0]} {response}')
+        driver = self._i2c(request)[0]
+        driver.set('STS', driver.READY)
+
     def qmp(self, text):
         reply = self.machine.qmp.execute(text)
         if reply != {'return': {}}:
             raise ScriptError(f'{text}: {reply}')
 
 
+def machine_of(program, script):
+    """The program of the script's architecture: --machine, or its sibling of another name."""
+    arch = script.headers.get('arch')
+    return program[:program.rindex('-') + 1] + arch if arch else program
+
+
 def machine_argv(program, script, version, subject, directory):
     """The machine's command line; a swtpm it needs must be running already."""
+    program = machine_of(program, script)
     ctrl = os.path.join(directory, 'ctrl')
     state = os.path.join(directory, 'libtpms')
     extra = shlex.split(script.headers['machine'].replace('@STATE@', state))
