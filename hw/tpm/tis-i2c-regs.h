@@ -13,7 +13,7 @@
 /*                          number  width  access  reset, or what it is of tis-regs.h */
 #define I2C_LOC_SEL        0x00u /*  1     RW     0: locality 0 to 4 */
 #define I2C_ACCESS         0x04u /*  1     RW     TIS_ACCESS */
-#define I2C_INT_ENABLE     0x08u /*  4     RW     TIS_INT_ENABLE; nothing can be turned on */
+#define I2C_INT_ENABLE     0x08u /*  4     RW     TIS_INT_ENABLE: 08h, and 0 once written */
 #define I2C_INT_CAPABILITY 0x14u /*  4     RO     0: no interrupts */
 #define I2C_STS            0x18u /*  4     RW     TIS_STS, also from one of its bytes on */
 #define I2C_STS_LAST       0x1Bu

@@ -21,7 +21,7 @@ typedef enum I2CPhase {
     I2C_SILENT,   /* in none, or in one that is not for it: it takes no byte */
     I2C_STARTED,  /* the next byte names a register */
     I2C_SELECTED, /* it is named: bytes for it may follow, or be received */
-    I2C_WRITING,  /* bytes for it have come */
+    I2C_WRITING,  /* bytes for it have come and wait for the stop */
     I2C_READING,  /* bytes of it have gone */
 } I2CPhase;
 
@@ -41,7 +41,7 @@ struct TISI2C {
     bool csum_enabled; /* TPM_DATA_CSUM_ENABLE, which is kept and changes nothing */
 
     I2CPhase phase;
-    const I2CRegister *reg; /* the register named last, or NULL; outlives its transfer */
+    const I2CRegister *reg; /* the register that is named, or NULL */
     uint8_t number;         /* as the guest named it: it may be any byte of TPM_STS */
     unsigned count;         /* bytes of `data` that have come or gone */
     uint32_t data;          /* the register's, lowest byte first */
@@ -104,10 +104,15 @@ static uint32_t read_int_enable(TISI2C *i2c)
     return tis_read(i2c, TIS_INT_ENABLE);
 }
 
-/* All a guest can do is to turn off what is off; the polarity goes with it. */
+/*
+ * All a guest can do is to turn off what is off; the polarity goes with it. Unlike in memory, a
+ * locality need not have the device for that: so it is in every QEMU that has this one.
+ */
 static void write_int_enable(TISI2C *i2c, uint32_t value)
 {
-    tis_write(i2c, TIS_INT_ENABLE, 4, value & I2C_INT_ENABLE_WRITABLE);
+    if (i2c->locality != 4) {
+        i2c->tis->locality[i2c->locality].int_enable = value & I2C_INT_ENABLE_WRITABLE;
+    }
 }
 
 static uint32_t read_int_capability(TISI2C *i2c)
@@ -246,33 +251,37 @@ static void on_start_send(TISI2C *i2c)
     i2c->reg = NULL;
 }
 
-/* A register may have been named by this transfer or, as Linux does it, by one before. */
+/* A register may have been named by this transfer or, as Linux does it, by the one before. */
 static void on_start_receive(TISI2C *i2c)
 {
     switch (i2c->phase) {
     case I2C_SILENT:
+        i2c->phase = i2c->reg ? I2C_SELECTED : I2C_STARTED;
+        break;
     case I2C_STARTED:
     case I2C_SELECTED:
-    case I2C_READING:
-        i2c->phase = i2c->reg ? I2C_SELECTED : I2C_SILENT;
-        break;
     case I2C_WRITING:
-        break; /* the bytes written still wait for the stop */
+    case I2C_READING:
+        break; /* all goes on as without it */
     }
 }
 
+/* A register that was but named stays so for the next transfer. */
 static void on_stop(TISI2C *i2c)
 {
     switch (i2c->phase) {
     case I2C_SILENT:
     case I2C_STARTED:
     case I2C_SELECTED:
-    case I2C_READING:
         break;
     case I2C_WRITING:
-        if (i2c->reg->write && !i2c->reg->is_port) {
+        if (i2c->reg->write) {
             i2c->reg->write(i2c, i2c->data);
         }
+        i2c->reg = NULL;
+        break;
+    case I2C_READING:
+        i2c->reg = NULL;
         break;
     }
     i2c->phase = I2C_SILENT;
@@ -290,7 +299,7 @@ static bool select_register(TISI2C *i2c, uint8_t number)
     return i2c->reg != NULL;
 }
 
-/* A byte for the register. */
+/* A byte for the register: for a port at once, for others kept until the transfer stops. */
 static bool take_byte(TISI2C *i2c, uint8_t byte)
 {
     if (i2c->reg->is_port) {
@@ -312,13 +321,19 @@ static bool on_send(TISI2C *i2c, uint8_t byte)
     case I2C_STARTED:
         return select_register(i2c, byte);
     case I2C_SELECTED:
-        i2c->phase = I2C_WRITING;
-        i2c->count = 0;
-        i2c->data = 0;
+        if (!i2c->reg->is_port) {
+            i2c->phase = I2C_WRITING;
+            i2c->count = 0;
+            i2c->data = 0;
+        }
         break;
     case I2C_WRITING:
         break;
     case I2C_READING:
+        if (!i2c->reg->is_port) {
+            return false;
+        }
+        break;
     case I2C_SILENT:
         return false;
     }

@@ -280,27 +280,75 @@ static void test_nack_in_the_middle_of_a_read_changes_nothing(void **state)
     i2c_stop(machine);
 }
 
-/* So a driver may poll without naming it each time. */
-static void test_register_stays_named_and_is_read_anew_after_each_start(void **state)
+static void test_register_that_was_read_is_not_named_any_more(void **state)
 {
     TISMachine *machine = *state;
 
-    i2c_request(machine);
-    assert_int_equal(i2c_read_word(machine, NUM_STS), 0x00100000);
+    assert_int_equal(i2c_read_word(machine, NUM_DID_VID), 0x00011014);
     i2c_start_receive(machine);
-    assert_received(machine, "\x00\x00\x10", 3);
+    assert_received(machine, "\0\0\0\0", 4);
     i2c_stop(machine);
-    i2c_write_byte(machine, NUM_STS, STS_READY);
+}
+
+static void test_register_that_was_written_is_not_named_any_more(void **state)
+{
+    TISMachine *machine = *state;
+
+    i2c_write_byte(machine, NUM_CSUM_ENABLE, 1);
     i2c_start_receive(machine);
-    assert_received(machine, "\x40\x00", 2);
-    i2c_start_receive(machine);
-    assert_received(machine, "\x40\x00\x10\x00\x00", 5);
+    assert_received(machine, "\0\0\0\0", 4);
     i2c_stop(machine);
-    /* a start to send forgets it */
+}
+
+static void test_start_to_send_forgets_the_register(void **state)
+{
+    TISMachine *machine = *state;
+
+    i2c_write(machine, NUM_DID_VID, "", 0);
     i2c_start_send(machine);
     i2c_stop(machine);
     i2c_start_receive(machine);
     assert_received(machine, "\0\0\0\0", 4);
+    i2c_stop(machine);
+}
+
+static void test_register_stays_named_over_several_stops(void **state)
+{
+    TISMachine *machine = *state;
+
+    i2c_write(machine, NUM_DID_VID, "", 0);
+    i2c_stop(machine);
+    i2c_nack(machine);
+    i2c_stop(machine);
+    i2c_start_receive(machine);
+    i2c_stop(machine);
+    i2c_start_receive(machine);
+    assert_received(machine, DID_VID, 4);
+    i2c_stop(machine);
+}
+
+static void test_second_start_to_receive_goes_on_where_the_first_was(void **state)
+{
+    TISMachine *machine = *state;
+
+    i2c_write(machine, NUM_DID_VID, "", 0);
+    i2c_start_receive(machine);
+    assert_int_equal(i2c_receive(machine), 0x14);
+    i2c_start_receive(machine);
+    assert_received(machine, "\x10\x01\x00\x00", 4);
+    i2c_stop(machine);
+}
+
+/* Its address was acknowledged, and nothing was named: a name is welcome, whichever the direction.
+ */
+static void test_register_may_be_named_after_a_start_to_receive(void **state)
+{
+    TISMachine *machine = *state;
+
+    i2c_start_receive(machine);
+    assert_int_equal(i2c_receive(machine), 0);
+    assert_true(i2c_send_byte(machine, NUM_DID_VID));
+    assert_received(machine, DID_VID, 4);
     i2c_stop(machine);
 }
 
@@ -363,6 +411,10 @@ static void test_fifo_gives_a_byte_for_each_that_is_received_and_no_more(void **
     i2c_start_receive(machine);
     assert_int_equal(i2c_receive(machine), 0x80);
     i2c_stop(machine);
+    i2c_start_receive(machine); /* not named: it gives nothing away */
+    assert_int_equal(i2c_receive(machine), 0);
+    i2c_stop(machine);
+    i2c_write(machine, NUM_FIFO, "", 0);
     i2c_start_receive(machine);
     assert_received(machine, "\x01\x00\x00\x00\x0C", 5);
     i2c_stop(machine);
@@ -374,7 +426,20 @@ static void test_fifo_gives_a_byte_for_each_that_is_received_and_no_more(void **
     assert_int_equal(i2c_read_word(machine, NUM_STS), 0x000FF480);
 }
 
-static void test_fifo_byte_received_in_the_middle_of_a_write_takes_none_out(void **state)
+static void test_fifo_is_named_still_after_it_was_written(void **state)
+{
+    TISMachine *machine = *state;
+
+    i2c_request(machine);
+    i2c_start_command(machine, command_2_0, sizeof(command_2_0));
+    i2c_write_byte(machine, NUM_FIFO, 0); /* dropped, in Completion */
+    i2c_start_receive(machine);
+    assert_int_equal(i2c_receive(machine), 0x80);
+    i2c_stop(machine);
+}
+
+/* The FIFO is of this locality, and gives nothing while it takes a command. */
+static void test_fifo_bytes_received_in_the_middle_of_a_command_do_no_harm(void **state)
 {
     TISMachine *machine = *state;
 
@@ -384,7 +449,7 @@ static void test_fifo_byte_received_in_the_middle_of_a_write_takes_none_out(void
     assert_true(i2c_send_byte(machine, NUM_FIFO));
     for (unsigned i = 0; i < sizeof(command_2_0); i++) {
         assert_true(i2c_send_byte(machine, command_2_0[i]));
-        assert_int_equal(i2c_receive(machine), 0);
+        assert_int_equal(i2c_receive(machine), 0xFF);
     }
     i2c_stop(machine);
     i2c_write_byte(machine, NUM_STS, STS_GO);
@@ -450,12 +515,18 @@ int main(void)
         TEST(test_bytes_behind_the_fourth_are_0),
         TEST(test_receive_with_nothing_named_is_0),
         TEST(test_nack_in_the_middle_of_a_read_changes_nothing),
-        TEST(test_register_stays_named_and_is_read_anew_after_each_start),
+        TEST(test_register_that_was_read_is_not_named_any_more),
+        TEST(test_register_that_was_written_is_not_named_any_more),
+        TEST(test_start_to_send_forgets_the_register),
+        TEST(test_register_stays_named_over_several_stops),
+        TEST(test_second_start_to_receive_goes_on_where_the_first_was),
+        TEST(test_register_may_be_named_after_a_start_to_receive),
         TEST(test_bytes_of_a_register_are_of_one_moment),
         TEST(test_byte_sent_in_the_middle_of_a_read_is_not_acknowledged),
         TEST(test_byte_received_in_the_middle_of_a_write_is_0_and_the_write_goes_on),
         TEST(test_fifo_gives_a_byte_for_each_that_is_received_and_no_more),
-        TEST(test_fifo_byte_received_in_the_middle_of_a_write_takes_none_out),
+        TEST(test_fifo_is_named_still_after_it_was_written),
+        TEST(test_fifo_bytes_received_in_the_middle_of_a_command_do_no_harm),
         TEST(test_reset_ends_the_transfer),
         TEST(test_reset_clears_what_was_selected),
     };
