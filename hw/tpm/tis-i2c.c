@@ -358,7 +358,10 @@ static uint8_t on_receive(TISI2C *i2c)
     if (i2c->reg->is_port) {
         return (uint8_t)i2c->reg->read(i2c);
     }
-    return i2c->count < I2C_REGISTER_SIZE ? (uint8_t)(i2c->data >> 8 * i2c->count++) : I2C_NO_DATA;
+    if (i2c->count == I2C_REGISTER_SIZE) {
+        return I2C_NO_DATA;
+    }
+    return (uint8_t)(i2c->data >> 8 * i2c->count++);
 }
 
 /* ---- the front end ---- */

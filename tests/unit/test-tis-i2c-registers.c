@@ -352,8 +352,8 @@ static void assert_image(TISMachine *machine, bool active, unsigned written)
         assert_int_equal(i2c_send_byte(machine, (uint8_t)number), row >= 0);
         i2c_start_receive(machine);
         for (unsigned i = 0; i < 8; i++) {
-            uint8_t wanted = number == NUM_FIFO ? 0xFF : i < 4 ? (uint8_t)(value >> 8 * i) : 0;
-            uint8_t got = i2c_receive(machine);
+            unsigned wanted = number == NUM_FIFO ? 0xFF : i < 4 ? value >> 8 * i & 0xFF : 0;
+            unsigned got = i2c_receive(machine);
 
             if (got != wanted) {
                 fail_msg("byte %u of register %02x is %02x, not %02x", i, number, got, wanted);
