@@ -16,10 +16,10 @@ build_packages='meson ninja-build gcc libc6-dev pkg-config libglib2.0-dev libtpm
 guest_packages='qemu-system-x86 seabios ovmf swtpm busybox-static python3 apt dpkg
     ca-certificates'
 
-# What the other suites take: a C++ compiler for the headers, real TPM software, iasl to judge our
-# AML, and the checks of the style and of the documents.
-suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 acpica-tools binutils
-    python3-sphinx'
+# What the other suites take: a C++ compiler for the headers, real TPM software, QEMU's own devices
+# on Arm to compare ours with, iasl to judge our AML, and the checks of the style and of the documents.
+suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 qemu-system-arm acpica-tools
+    binutils python3-sphinx'
 
 # shellcheck disable=SC2034 # for those who source this
 demo_packages="$build_packages $guest_packages"

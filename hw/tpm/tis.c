@@ -538,16 +538,28 @@ bool tis_check_config(const char *model, const TPMDeviceConfig *config, GError *
 
 /* ---- the front ends: these registers, memory-mapped ---- */
 
+/* Each locality is a page, so that a guest can hand it to a process of its own. */
+static bool mmio_check(const char *model, const TPMDeviceConfig *config, GError **error)
+{
+    if (config->base % (1u << TIS_LOCALITY_SHIFT) != 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "%s: base 0x%" G_GINT64_MODIFIER "x is not a multiple of 0x%x", model,
+                    config->base, 1u << TIS_LOCALITY_SHIFT);
+        return false;
+    }
+    return tis_check_config(model, config, error);
+}
+
 static bool isa_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
 {
     (void)version; /* either will do */
-    return tis_check_config(tpm_frontend_tis.model, config, error);
+    return mmio_check(tpm_frontend_tis.model, config, error);
 }
 
 static bool sysbus_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
 {
     (void)version;
-    return tis_check_config(tpm_frontend_tis_sysbus.model, config, error);
+    return mmio_check(tpm_frontend_tis_sysbus.model, config, error);
 }
 
 static uint32_t tis_region_size(const TPMDeviceConfig *config)

@@ -108,7 +108,7 @@ typedef struct TPMDeviceConfig {
 
     /**
      * guest physical address of the device, a multiple of 1000h; default TPM_BASE_ADDRESS. A CRB
-     * device tells the guest where its buffer is; a TIS device makes no use of it.
+     * device tells the guest where its buffer is; a TIS device makes no other use of it.
      */
     uint64_t base;
 

@@ -49,7 +49,7 @@ CASES = (
     ("an address must be a number", "tpmdev=null,base=here", [],
      "base=here is no number; give an address such as 0xfed40000"),
     ("the address must be page-aligned", "tpmdev=null,base=0xfed40100", [],
-     "base 0xfed40100 is not page-aligned"),
+     "tpm-tis: base 0xfed40100 is not a multiple of 0x1000"),
     ("the address must be below 4 GiB", "tpmdev=null,base=0x100000000", [], "beyond 4 GiB"),
     ("the log must have an address", "tpmdev=null,log=0xffffffffffffff00", [], "log_address"),
     ("a machine needs an ISA bus", "tpmdev=null", ["-machine", "none"],

@@ -6,6 +6,7 @@ wait is for a condition and has a deadline.
 """
 import contextlib
 import ctypes
+import dataclasses
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import traceback
 # test that fails.
 DEADLINE_S = 30
 
+# Where a PC has its TPM.
 TIS_BASE = 0xFED40000
 
 
@@ -152,20 +154,51 @@ class Swtpm:
         end_process(self.process)
 
 
-# ---- stock QEMU ----
+# ---- the machines, ours and stock QEMU's ----
 
-# Debian's has no qtest accelerator; stopped under TCG it does as well.
-STOCK_QEMU = ['qemu-system-x86_64', '-accel', 'tcg', '-S', '-nodefaults', '-display', 'none']
+@dataclasses.dataclass(frozen=True)
+class Arch:
+    """What differs between the machines, which are as QEMU has them."""
+
+    name: str            # as in tpmdev-system-NAME and qemu-system-NAME
+    options: tuple       # by which QEMU's own tests choose the machine; ours takes them too
+    package: str         # where a stock QEMU is
+    tis: str             # the TIS device it has a place for
+    tpm_base: int        # where that is
+    irq_controller: str  # what irq_intercept_in names
+    irq: int             # the TPM's line there; 0: the one the device's irq= names
+
+    def machine(self, program):
+        """Our program for it, which is beside the given one."""
+        return [program.rpartition('-')[0] + '-' + self.name, *self.options]
+
+    def stock_qemu(self):
+        # Debian's has no qtest accelerator; stopped under TCG it does as well.
+        return [f'qemu-system-{self.name}', '-accel', 'tcg', '-S', '-nodefaults', '-display',
+                'none', *self.options]
 
 
-def require_qemu():
-    if not shutil.which(STOCK_QEMU[0]):
-        raise Skip('no qemu-system-x86_64; install the package qemu-system-x86')
-    text = subprocess.run([STOCK_QEMU[0], '--version'], stdout=subprocess.PIPE,
+# The interrupt controller of `virt` has no name of its own: it is the second of the devices that
+# are children of nothing, after the one CPU.
+ARCHES = {arch.name: arch for arch in (
+    Arch('x86_64', (), 'qemu-system-x86', 'tpm-tis', TIS_BASE, 'ioapic', 0),
+    Arch('aarch64', ('-machine', 'virt,gic-version=max', '-accel', 'tcg'), 'qemu-system-arm',
+         'tpm-tis-device', 0x0C000000, '/machine/unattached/device[1]', 112),
+    Arch('arm', ('-machine', 'rainier-bmc'), 'qemu-system-arm', 'tpm-tis-i2c', 0, 'gic', 0),
+)}
+X86 = ARCHES['x86_64']
+STOCK_QEMU = X86.stock_qemu()
+
+
+def require_qemu(arch=X86):
+    program = arch.stock_qemu()[0]
+    if not shutil.which(program):
+        raise Skip(f'no {program}; install the package {arch.package}')
+    text = subprocess.run([program, '--version'], stdout=subprocess.PIPE,
                           check=True).stdout.decode()
     version = re.search(r'version (\d+)\.(\d+)', text)
     if not version or (int(version[1]), int(version[2])) < (7, 2):
-        raise Skip(f'qemu-system-x86_64 is older than 7.2: {text.splitlines()[0]}')
+        raise Skip(f'{program} is older than 7.2: {text.splitlines()[0]}')
 
 
 # ---- the machine's sockets ----

@@ -34,13 +34,23 @@ struct Machine {
     void *irq_opaque;
 };
 
+/* The interrupt of the device when `irq=` does not say, as in QEMU. */
+#define TPM_IRQ_DEFAULT 5
+
 /*
  * As QEMU's machines have it: a PC; `virt`, whose platform bus begins at 0C000000h and at shared
- * peripheral interrupt 112; `rainier-bmc`, with its I2C controller at 1E78A000h.
+ * peripheral interrupt 112 of a controller without a name; `rainier-bmc`, with its I2C controller
+ * at 1E78A000h.
  */
 static const MachineArch arch_rows[] = {
-    { "x86_64", "little", "ioapic", 5, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" } },
-    { "aarch64", "little", "gic", 112, 0x40000000, 0x0C000000, { "tpm-tis-device", "tpm-crb" } },
+    { "x86_64", "little", "ioapic", 0, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" } },
+    { "aarch64",
+      "little",
+      "device[1]",
+      112,
+      0x40000000,
+      0x0C000000,
+      { "tpm-tis-device", "tpm-crb" } },
     { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" } },
 };
 
@@ -178,13 +188,21 @@ static bool check_model(const Machine *machine, const char *model, GError **erro
     return false;
 }
 
+/* On a PC the interrupt's number is its line. Elsewhere the guest just reads the number. */
+static unsigned irq_line(const MachineArch *arch, const char *irq)
+{
+    if (arch->irq) {
+        return arch->irq;
+    }
+    return irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : TPM_IRQ_DEFAULT;
+}
+
 /* Where the device is and which line it has: the options say, or the machine does. */
 static void place_device(Machine *machine, const KeyVal *keyval)
 {
-    const char *irq = keyval_get(keyval, "irq");
     const char *base = keyval_get(keyval, "base");
 
-    machine->device_irq = irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : machine->arch->irq;
+    machine->device_irq = irq_line(machine->arch, keyval_get(keyval, "irq"));
     machine->device_base = base ? g_ascii_strtoull(base, NULL, 0) : machine->arch->tpm_base;
     machine->device_size = tpmdev_device_get_size(machine->device);
     machine->page = tpmdev_device_get_page(machine->device);

@@ -16,7 +16,7 @@ typedef struct MachineArch {
     const char *name;           /* as in tpmdev-system-NAME */
     const char *endianness;     /* qtest's answer: little or big */
     const char *irq_controller; /* what irq_intercept_in can name */
-    unsigned irq;               /* the TPM's input of it when `irq=` does not say */
+    unsigned irq;               /* the TPM's input of it; 0: the one `irq=` names */
     uint64_t ram_base;          /* where guest memory begins */
     uint64_t tpm_base;          /* where the TPM device is when `base=` does not say, or its bus */
     const char *models[3];      /* the TPM devices it has a place for, NULL-terminated */

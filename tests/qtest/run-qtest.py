@@ -14,7 +14,7 @@ import time
 
 import harness
 import i2c
-from harness import Crb, DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
+from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
 
 REGISTERS = {
     'ACCESS': 0x00, 'INT_ENABLE': 0x08, 'INT_VECTOR': 0x0C, 'INT_STATUS': 0x10,
@@ -27,7 +27,7 @@ REGISTERS = {
     'CMD_HADDR': 0x60, 'RSP_SIZE': 0x64, 'RSP_LADDR': 0x68, 'RSP_HADDR': 0x6C,
     'DATA_BUFFER': 0x80,
 }
-HEADERS = ('tpm', 'on', 'machine', 'device', 'arch')
+HEADERS = ('arch', 'tpm', 'on', 'machine', 'device')
 SUBJECTS = ('libtpms', 'swtpm', 'qemu')
 
 
@@ -38,7 +38,7 @@ class ScriptError(Exception):
 class Statement:
     def __init__(self, line, text):
         self.line = line
-        # `[2.0]`, `[1.2]` and `[!qemu REASON]` before a statement say where it holds.
+        # `[2.0]`, `[1.2]`, `[ARCH]` and `[!qemu REASON]` before a statement say where it holds.
         self.conditions = []
         while match := re.match(r'\[([^\]]*)\]\s*', text):
             self.conditions.append(match[1])
@@ -46,17 +46,20 @@ class Statement:
         self.word, _, self.rest = text.partition(' ')
         self.rest = self.rest.strip()
 
-    def applies(self, version, subject):
+    def applies(self, arch, version, subject):
         for condition in self.conditions:
             if condition in ('1.2', '2.0'):
                 if condition != version:
+                    return False
+            elif condition in ARCHES:
+                if condition != arch.name:
                     return False
             elif re.match(r'!qemu \w', condition):
                 if subject == 'qemu':
                     return False
             else:
-                raise ScriptError(f'unknown condition [{condition}]; write [1.2], [2.0] or '
-                                  '[!qemu REASON]')
+                raise ScriptError(f'unknown condition [{condition}]; write [1.2], [2.0], '
+                                  f'[{"], [".join(ARCHES)}] or [!qemu REASON]')
         return True
 
 
@@ -65,16 +68,12 @@ class Script:
 
     def __init__(self, path):
         self.path = path
-        self.headers = {'on': ' '.join(SUBJECTS), 'device': 'tpm-tis,tpmdev=tpm0', 'machine': ''}
+        self.headers = {'arch': 'x86_64', 'on': ' '.join(SUBJECTS), 'device': '@TIS,tpmdev=tpm0',
+                        'machine': ''}
         self.sections = []
         with open(path, encoding='utf-8') as file:
             for number, text in self._logical_lines(file):
                 self._add(number, text)
-
-    def base(self):
-        """Where the device is: its option says, or it is where a PC has it."""
-        match = re.search(r',base=(\w+)', self.headers['device'])
-        return int(match[1], 0) if match else harness.TIS_BASE
 
     @staticmethod
     def _logical_lines(file):
@@ -104,6 +103,27 @@ class Script:
                 raise ScriptError(f'{self.path}:{number}: unknown header {text!r}; known are: '
                                   + ', '.join(HEADERS))
             self.headers[name] = value.strip()
+
+    def arches(self):
+        names = self.headers['arch'].split()
+        for name in names:
+            if name not in ARCHES:
+                raise ScriptError(f'{self.path}: unknown arch {name!r}; known are: '
+                                  + ' '.join(ARCHES))
+        return [ARCHES[name] for name in names]
+
+    def device(self, arch):
+        return self.headers['device'].replace('@TIS', arch.tis)
+
+    def irq(self, arch):
+        """The line of the device's interrupt."""
+        match = re.search(r',irq=(\d+)', self.headers['device'])
+        return arch.irq or (int(match[1]) if match else 5)
+
+    def base(self, arch):
+        """Where the device is: where its options say, or where the machine has it."""
+        match = re.search(r',base=(\w+)', self.headers['device'])
+        return int(match[1], 0) if match else arch.tpm_base
 
 
 def expand_addresses(text, base):
@@ -144,15 +164,17 @@ def match_bytes(pattern, data):
 class Run:
     """A script on one machine."""
 
-    def __init__(self, machine, version, subject, base):
+    def __init__(self, machine, script, arch, version, subject):
         self.machine = machine
-        self.base = base
+        self.arch = arch
+        self.base = script.base(arch)
+        self.irq = script.irq(arch)
         self.version = version
         self.subject = subject
         self.last = None  # the reply to the last request, until an expectation used it
 
     def statement(self, statement):
-        if not statement.applies(self.version, self.subject):
+        if not statement.applies(self.arch, self.version, self.subject):
             return
         words = {
             '>': self.send, '<': self.expect, '<=': self.expect_exactly,
@@ -176,9 +198,11 @@ class Run:
             raise ScriptError(f'unexpected {self.machine.qtest.irqs}')
 
     def send(self, text):
+        text = text.replace('@IRQ_CONTROLLER', self.arch.irq_controller)
         self.last = self.machine.qtest.request(expand_addresses(text, self.base))
 
     def expect(self, text):
+        text = text.replace('@IRQ', str(self.irq))
         got = self.machine.qtest.wait_irq() if text.startswith('IRQ ') else self.last
         if not same_reply(text, got):
             raise ScriptError(f'wanted {text!r}, got {got!r}')
@@ -327,21 +351,12 @@ class Run:
             raise ScriptError(f'{text}: {reply}')
 
 
-def machine_of(program, script):
-    """The program of the script's architecture: --machine, or its sibling of another name."""
-    arch = script.headers.get('arch')
-    return program[:program.rindex('-') + 1] + arch if arch else program
-
-
-def machine_argv(program, script, version, subject, directory):
+def machine_argv(program, script, arch, version, subject, directory):
     """The machine's command line; a swtpm it needs must be running already."""
-    program = machine_of(program, script)
     ctrl = os.path.join(directory, 'ctrl')
     state = os.path.join(directory, 'libtpms')
     extra = shlex.split(script.headers['machine'].replace('@STATE@', state))
-    argv = {
-        'qemu': list(harness.STOCK_QEMU), 'swtpm': [program], 'libtpms': [program],
-    }[subject]
+    argv = arch.stock_qemu() if subject == 'qemu' else arch.machine(program)
     if not version:
         return argv + extra
     if subject == 'libtpms':
@@ -350,11 +365,17 @@ def machine_argv(program, script, version, subject, directory):
     else:
         argv += ['-chardev', f'socket,id=chr,path={ctrl}', '-tpmdev',
                  'emulator,id=tpm0,chardev=chr']
-    return argv + ['-device', script.headers['device']] + extra
+    return argv + ['-device', script.device(arch)] + extra
 
 
-def run_sections(tap, script, machine, version, subject):
-    run = Run(machine, version, subject, script.base())
+def prefix_of(script, arch, version):
+    """What tells the results of one machine from those of another, in front of their names."""
+    several = script.headers['arch'] != 'x86_64'
+    return ''.join(f'{word} ' for word in (arch.name if several else '', version) if word)
+
+
+def run_sections(tap, script, machine, arch, version, subject):
+    run = Run(machine, script, arch, version, subject)
     for name, statements in script.sections:
         at = None
         try:
@@ -365,34 +386,41 @@ def run_sections(tap, script, machine, version, subject):
         except (ScriptError, AssertionError, EOFError, OSError) as error:
             failure = f'{script.path}:{at.line if at else 0}: {error}\n{machine.stderr()}'
             machine.qtest.irqs.clear()
-        tap.ok(f'{version} {name}'.strip(), not failure, failure)
+        tap.ok(prefix_of(script, arch, version) + name, not failure, failure)
+
+
+def run_on(tap, program, script, arch, version, subject):
+    """A script on one machine with a new TPM."""
+    prefix = prefix_of(script, arch, version)
+    with harness.temporary_directory() as directory:
+        swtpm = None
+        try:
+            if subject == 'qemu':
+                harness.require_qemu(arch)
+            if version and subject != 'libtpms':
+                swtpm = Swtpm(version, directory)
+            argv = machine_argv(program, script, arch, version, subject, directory)
+            with Machine(argv) as machine:
+                run_sections(tap, script, machine, arch, version, subject)
+            tap.ok(f'{prefix}ends with status 0 on SIGTERM')
+        except Skip as skip:
+            tap.skip(prefix + os.path.basename(script.path), str(skip))
+        except (AssertionError, OSError) as error:
+            tap.ok(f'{prefix}machine', False, f'{script.path}: {error}')
+        finally:
+            if swtpm:
+                swtpm.stop()
 
 
 def run_script(tap, program, script, subject):
-    for version in script.headers.get('tpm', '').split() or [None]:
-        with harness.temporary_directory() as directory:
-            swtpm = None
-            try:
-                if subject == 'qemu':
-                    harness.require_qemu()
-                if version and subject != 'libtpms':
-                    swtpm = Swtpm(version, directory)
-                argv = machine_argv(program, script, version, subject, directory)
-                with Machine(argv) as machine:
-                    run_sections(tap, script, machine, version or '', subject)
-                tap.ok(f'{version or ""} ends with status 0 on SIGTERM'.strip())
-            except Skip as skip:
-                tap.skip(f'{version or ""} {os.path.basename(script.path)}', str(skip))
-            except (AssertionError, OSError) as error:
-                tap.ok(f'{version or ""} machine', False, f'{script.path}: {error}')
-            finally:
-                if swtpm:
-                    swtpm.stop()
+    for arch in script.arches():
+        for version in script.headers.get('tpm', '').split() or ['']:
+            run_on(tap, program, script, arch, version, subject)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64')
+    parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64, or another beside it')
     parser.add_argument('--on', choices=SUBJECTS, default='libtpms',
                         help='the TPM behind our machine, or a stock QEMU with swtpm')
     parser.add_argument('scripts', nargs='+')
@@ -401,6 +429,7 @@ def main():
     for path in args.scripts:
         try:
             script = Script(path)
+            script.arches()
         except ScriptError as error:
             tap.ok(path, False, str(error))
             continue

@@ -12,7 +12,7 @@ import sys
 import threading
 
 import harness
-from harness import DEADLINE_S, Machine, Swtpm, Tap, Tis
+from harness import ARCHES, DEADLINE_S, Machine, Swtpm, Tap, Tis, TIS_BASE
 
 NULL = ['-tpmdev', 'null,id=tpm0']
 TIS = ['-device', 'tpm-tis,tpmdev=tpm0']
@@ -160,6 +160,24 @@ MISTAKES = [
      ["-qmp unix:@DIR@/none: Failed to connect to '@DIR@/none'"]),
 ]
 
+# The same of the machine of another architecture, and which.
+MISTAKES_ELSEWHERE = [
+    ('aarch64', 'a device for a PC', NULL + TIS,
+     ["-device tpm-tis,tpmdev=tpm0: 'tpm-tis' has no place in the aarch64 machine; "
+      'it takes one of: tpm-tis-device, tpm-crb']),
+    ('x86_64', 'a device that is not for a PC', NULL + ['-device', 'tpm-tis-device,tpmdev=tpm0'],
+     ["'tpm-tis-device' has no place in the x86_64 machine; it takes one of: tpm-tis, tpm-crb"]),
+    ('aarch64', 'unknown device', NULL + ['-device', 'tpm-zz,tpmdev=tpm0'],
+     ["'tpm-zz' is not a valid device model name", 'tpm-tis-device']),
+    ('aarch64', 'device without tpmdev', ['-device', 'tpm-tis-device'],
+     ["-device tpm-tis-device: tpm-tis-device: 'tpmdev' property is required"]),
+    ('aarch64', 'address within a page', NULL + ['-device',
+                                                 'tpm-tis-device,tpmdev=tpm0,base=0xb000800'],
+     ['tpm-tis-device: base 0xb000800 is not a multiple of 0x1000']),
+    ('aarch64', 'interrupt out of range', NULL + ['-device', 'tpm-tis-device,tpmdev=tpm0,irq=112'],
+     ['IRQ 112 is outside valid range of 0 to 15']),
+]
+
 # What libqtest of each QEMU version puts around a test's own options, which go to EXTRA.
 FORMS = {
     '7.2': harness.LIBQTEST_7_2 + ['-accel', 'qtest'],
@@ -255,10 +273,10 @@ def swtpm_with_damaged_state(program):
                     ['-device tpm-tis,tpmdev=tpm0: ', f"swtpm at '{swtpm.socket}'"])
 
 
-def works(machine):
+def works(machine, base=TIS_BASE):
     """Both sockets answer, and the registers are there."""
     assert machine.qtest.request('endianness') == 'OK little'
-    assert machine.qtest.number('readl 0xfed40f00') == 0x11014
+    assert machine.qtest.number(f'readl {base + Tis.DID_VID:#x}') == 0x11014
     reply = machine.qmp.execute('query-tpm')
     assert reply['return'][0]['id'] == 'tpm0', reply
 
@@ -266,6 +284,13 @@ def works(machine):
 def form(program, words):
     with Machine([program] + NULL + TIS, form=words) as machine:
         works(machine)
+
+
+def form_elsewhere(program, arch, words):
+    """With the options by which QEMU's own test of the device starts it."""
+    with Machine(arch.machine(program) + NULL + ['-device', f'{arch.tis},tpmdev=tpm0'],
+                 form=words) as machine:
+        works(machine, arch.tpm_base)
 
 
 def order_does_not_matter(program):
@@ -381,9 +406,15 @@ def main():
             tap.run(f'mistake: {name}', mistake, program, directory, arguments, texts)
         for server in servers:
             server.close()
+        for arch, name, arguments, texts in MISTAKES_ELSEWHERE:
+            tap.run(f'mistake on {arch}: {name}', mistake, ARCHES[arch].machine(program)[0],
+                    directory, arguments, texts)
     tap.run('mistake: swtpm with a damaged state', swtpm_with_damaged_state, program)
     for version, words in FORMS.items():
         tap.run(f'starts in the form of {version}', form, program, words)
+    for version in ('7.2', '11.1'):
+        tap.run(f'aarch64 starts in the form of {version}', form_elsewhere, program,
+                ARCHES['aarch64'], FORMS[version])
     tap.run('starts as libqtest starts it', as_libqtest_starts_it, program)
     tap.run('options can stand in any order', order_does_not_matter, program)
     for arguments, texts in ((['-tpmdev', 'help'], ['libtpms', 'emulator', 'null']),

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The same random register accesses to our machine and to a stock QEMU's tpm-tis.
+"""The same random register accesses to our machine and to a stock QEMU's tpm-tis or, on aarch64,
+tpm-tis-device.
 
 Each has a real swtpm behind it. Every reply and every interrupt must be the same. What is left
 out is what QEMU does wrong: its vendor register; commands whose size field lies, which it hands
@@ -15,7 +16,7 @@ import random
 import sys
 
 import harness
-from harness import Machine, Swtpm, Tap, TIS_BASE
+from harness import ARCHES, Machine, Swtpm, Tap
 
 # A command that is never complete: its size field asks for more than is ever written.
 ENDLESS = bytes.fromhex('80010000 0f00')
@@ -50,9 +51,10 @@ def width_letter(width):
 class Accesses:
     """The random walk. What it does depends on the seed alone."""
 
-    def __init__(self, seed, version):
+    def __init__(self, seed, version, base):
         self.random = random.Random(seed)
         self.version = version
+        self.base = base
         # Only one locality has interrupts enabled.
         self.interrupts = self.random.choice([0, 0, 0, 1])
 
@@ -61,7 +63,7 @@ class Accesses:
         offset = self.random.choice([0] * 8 + [1, 2, 3])
         # An access that crosses a register's end would touch the next, which may be the FIFO.
         offset = offset if offset + width <= 4 else 0
-        return locality, TIS_BASE + (locality << 12) + register + offset
+        return locality, self.base + (locality << 12) + register + offset
 
     def read(self):
         register = self.random.choice(REGISTERS)
@@ -69,10 +71,9 @@ class Accesses:
         _, address = self.address(register, width)
         return [f'read{width_letter(width)} {address:#x}']
 
-    @staticmethod
-    def settle():
+    def settle(self):
         """The active locality drops what it has in the buffer, before another may come."""
-        return [f'writeb {TIS_BASE + (locality << 12) + 0x18:#x} 0x40' for locality in range(4)]
+        return [f'writeb {self.base + (locality << 12) + 0x18:#x} 0x40' for locality in range(4)]
 
     def write(self):
         register = self.random.choice(list(VALUES))
@@ -89,7 +90,7 @@ class Accesses:
         """A piece of the endless command; zeros after its beginning."""
         locality = self.random.choice([0, 0, 0, 1, 2])
         register = self.random.choice([0x24, 0x24, 0x80, 0xBC])
-        base = TIS_BASE + (locality << 12)
+        base = self.base + (locality << 12)
         begin = [f'writeb {base + register:#x} {byte:#x}' for byte in ENDLESS]
         more = [f'write{width_letter(width)} {base + register:#x} 0x0'
                 for width in self.random.choices([1, 2, 4], k=self.random.randrange(4))]
@@ -98,10 +99,10 @@ class Accesses:
     def command(self):
         """A whole command at one locality, then some of its response."""
         locality = self.random.choice([0, 0, 0, 1, 3])
-        base = TIS_BASE + (locality << 12)
+        base = self.base + (locality << 12)
         command = self.random.choice(COMMANDS[self.version])
         # Two times out of three whoever is active makes way first.
-        lines = self.settle() + [f'writeb {TIS_BASE + (other << 12):#x} 0x20'
+        lines = self.settle() + [f'writeb {self.base + (other << 12):#x} 0x20'
                                  for other in (0, 1, 2, 3)] * self.random.randrange(3)
         lines += [f'writeb {base:#x} 0x2', f'writeb {base + 0x18:#x} 0x40',
                   f'writeb {base + 0x18:#x} 0x40']
@@ -113,15 +114,14 @@ class Accesses:
 
     def enable(self):
         """All interrupts on and none pending, as far as the locality can say so now."""
-        base = TIS_BASE + (self.interrupts << 12)
+        base = self.base + (self.interrupts << 12)
         return [f'writel {base + 0x08:#x} 0x8000008f', f'writel {base + 0x10:#x} 0xff']
 
-    @staticmethod
-    def reset():
+    def reset(self):
         """With no interrupt pending: QEMU's line would stay high across it. Only the active
         locality can clear its interrupts."""
-        bases = [TIS_BASE + (locality << 12) for locality in range(4)]
-        lines = Accesses.settle() + [f'writeb {base:#x} 0x20' for base in bases + bases]
+        bases = [self.base + (locality << 12) for locality in range(4)]
+        lines = self.settle() + [f'writeb {base:#x} 0x20' for base in bases + bases]
         for base in bases:
             lines += [f'writeb {base:#x} 0x2', f'writel {base + 0x10:#x} 0xff',
                       f'writeb {base:#x} 0x20']
@@ -157,29 +157,30 @@ def perform(machine, access):
     return machine.qtest.request(access)
 
 
-def start_up(machine, version):
-    tis = harness.Tis(machine.qtest)
+def start_up(machine, arch, version):
+    tis = harness.Tis(machine.qtest, base=arch.tpm_base)
     tis.request()
     response = tis.command(STARTUP[version])
     assert response[6:] == bytes(4), response.hex()
     tis.relinquish()
-    machine.qtest.ok('irq_intercept_in ioapic')
+    machine.qtest.ok('irq_intercept_in ' + arch.irq_controller)
 
 
-def compare(ours, qemu, seed, version, count):
+def compare(ours, qemu, arch, seed, version, count):
     """Returns how many responses and interrupts there were, so that one can see it was no idle
     walk."""
-    accesses = Accesses(seed, version)
+    accesses = Accesses(seed, version, arch.tpm_base)
+    line = str(arch.irq or 5)
     history = collections.deque(maxlen=60)
     done = responses = interrupts = 0
     for machine in (ours, qemu):
-        start_up(machine, version)
+        start_up(machine, arch, version)
     while done < count:
         for access in accesses.step():
             done += 1
             replies = [perform(machine, access) for machine in (ours, qemu)]
             # QEMU has other devices, whose lines move at a reset.
-            irqs = [[line for line in machine.qtest.irqs if line.split()[2] == '5']
+            irqs = [[irq for irq in machine.qtest.irqs if irq.split()[2] == line]
                     for machine in (ours, qemu)]
             history.append(f'{access} -> {replies[1]} {irqs[1]}')
             if replies[0] != replies[1] or irqs[0] != irqs[1]:
@@ -193,23 +194,25 @@ def compare(ours, qemu, seed, version, count):
     return responses, interrupts
 
 
-def run(program, seed, version, count):
-    harness.require_qemu()
+def run(program, arch, seed, version, count):
+    harness.require_qemu(arch)
     with harness.temporary_directory() as one, harness.temporary_directory() as two, \
             Swtpm(version, one) as swtpm_one, Swtpm(version, two) as swtpm_two:
         def tpm(swtpm):
             return ['-chardev', f'socket,id=chr,path={swtpm.socket}', '-tpmdev',
-                    'emulator,id=tpm0,chardev=chr', '-device', 'tpm-tis,tpmdev=tpm0']
-        with Machine([program] + tpm(swtpm_one)) as ours, \
-                Machine(harness.STOCK_QEMU + tpm(swtpm_two)) as qemu:
-            responses, interrupts = compare(ours, qemu, seed, version, count)
+                    'emulator,id=tpm0,chardev=chr', '-device', f'{arch.tis},tpmdev=tpm0']
+        with Machine(arch.machine(program) + tpm(swtpm_one)) as ours, \
+                Machine(arch.stock_qemu() + tpm(swtpm_two)) as qemu:
+            responses, interrupts = compare(ours, qemu, arch, seed, version, count)
             print(f'# {responses} responses, {interrupts} edges of the interrupt line')
             assert responses and interrupts
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64')
+    parser.add_argument('--machine', required=True,
+                        help='our tpmdev-system-x86_64, or another beside it')
+    parser.add_argument('--arch', choices=('x86_64', 'aarch64'), default='x86_64')
     parser.add_argument('--count', type=int, default=5000, help='accesses for each seed')
     parser.add_argument('--seeds', type=int, nargs='*', default=[1, 2])
     args = parser.parse_args()
@@ -217,7 +220,7 @@ def main():
     for version in ('2.0', '1.2'):
         for seed in args.seeds:
             tap.run(f'{version} {args.count} accesses of seed {seed} have the same replies', run,
-                    args.machine, seed, version, args.count)
+                    args.machine, ARCHES[args.arch], seed, version, args.count)
     return tap.done()
 
 
