@@ -16,15 +16,19 @@ build_packages='meson ninja-build gcc libc6-dev pkg-config libglib2.0-dev libtpm
 guest_packages='qemu-system-x86 seabios ovmf swtpm busybox-static python3 apt dpkg
     ca-certificates'
 
-# What the other suites take: a C++ compiler for the headers, real TPM software, QEMU's own devices
-# on Arm to compare ours with, iasl to judge our AML, and the checks of the style and of the documents.
-suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 qemu-system-arm acpica-tools
-    binutils python3-sphinx'
+# What the other suites take: a C++ compiler for the headers, real TPM software, iasl to judge our
+# AML, and the checks of the style and of the documents.
+suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 acpica-tools binutils
+    python3-sphinx'
+
+# What Arm takes: QEMU, for guests and for its own device to compare ours with; U-Boot and EDK2 for it;
+# fdtput and fdtget for device trees.
+arm_packages='qemu-system-arm u-boot-qemu qemu-efi-aarch64 device-tree-compiler'
 
 # shellcheck disable=SC2034 # for those who source this
 demo_packages="$build_packages $guest_packages"
 # shellcheck disable=SC2034
-check_packages="$build_packages $guest_packages $suite_packages"
+check_packages="$build_packages $guest_packages $suite_packages $arm_packages"
 
 # Print those of the packages given that are not installed.
 missing_packages()

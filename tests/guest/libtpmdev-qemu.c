@@ -2,10 +2,12 @@
 /*
  * A TPM of libtpmdev in an unpatched QEMU 7.2: a plugin is a shared object in QEMU's process, so
  * it can map a region of guest memory to the library's registers, and add the ACPI tables by which
- * the guest's firmware finds them. QEMU's own TPM devices take no part.
+ * the guest's firmware finds them, or on Arm the device tree's node. QEMU's own TPM devices take no
+ * part.
  *
  *     qemu-system-x86_64 -machine q35 ... \
  *         -plugin libtpmdev-qemu.so,device=tpm-tis,tpmdev=libtpms,dir=STATE
+ *     qemu-system-aarch64 -machine virt ... -plugin libtpmdev-qemu.so,tpmdev=libtpms,dir=STATE
  *
  * It is the test suite's way to real firmware and kernels, and how a user of QEMU can try the
  * library today; README.rst tells more.
@@ -14,9 +16,11 @@
  * always with its big lock held; the library's I/O runs on QEMU's main loop, which holds the lock
  * too. So every callback of the library arrives with the lock held.
  *
- * Neighbours: qemu-api.c finds QEMU's functions; hw/tpm/device.c has the registers.
+ * Neighbours: qemu-api.c finds QEMU's functions; qemu-virt.c has what Arm's virt needs;
+ * hw/tpm/device.c has the registers.
  */
 #include "qemu-api.h"
+#include "qemu-virt.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,6 +49,7 @@ typedef struct Options {
     const char *device;
     const char *tpmdev;
     const char *stats; /* a file for the device's counters when QEMU ends, or NULL */
+    bool has_log;      /* log_address was given */
     unsigned irq;
     bool acpi_irq; /* the tables name it */
     uint64_t base;
@@ -53,7 +58,18 @@ typedef struct Options {
     GString *for_backend;
 } Options;
 
+/* How a device gets into the machines of a target. */
+typedef struct Target {
+    const char *name;                                        /* as QEMU calls it */
+    const char *models[3];                                   /* the first when none is named */
+    uint64_t base;                                           /* of the registers */
+    bool (*prepare)(const Options *options, GError **error); /* before there is a machine */
+    char *(*attach)(void); /* to the machine; NULL, or what is wrong with it, to be freed */
+} Target;
+
 typedef struct Plugin {
+    QemuPluginId id;
+    const Target *target;
     TPMDevice *device;
     char *stats;
     unsigned irq_number;
@@ -108,7 +124,8 @@ static bool parse_number(const char *name, const char *text, uint64_t *number)
     errno = 0;
     *number = g_ascii_strtoull(text, &end, 0);
     if (errno || end == text || *end || *text == '-') {
-        say("%s=%s is no number; give an address such as 0x%x", name, text, TPM_BASE_ADDRESS);
+        say("%s=%s is no number; give an address such as 0x%" PRIx64, name, text,
+            plugin.target->base);
         return false;
     }
     return true;
@@ -145,6 +162,7 @@ static bool parse_option(Options *options, const char *name, const char *value)
         append_option(options->for_device, name, value);
         return parse_number(name, value, &options->base);
     } else if (strcmp(name, "log") == 0) {
+        options->has_log = true;
         return parse_number(name, value, &options->log_address);
     } else if (strcmp(name, "irq") == 0) {
         append_option(options->for_device, name, value);
@@ -305,24 +323,65 @@ static void refuse_migration(void)
  * The buffer's page is the device's memory and the guest's: its vCPUs read and write it without
  * an exit. It lies over whatever else there is, as all the device's regions.
  */
-static void map_page(QemuMemoryRegion *memory)
+static void map_page(void)
 {
     void *page = tpmdev_device_get_page(plugin.device);
 
     if (page) {
         qemu.memory_region_init_ram_ptr(&plugin.page, NULL, "tpmdev-buffer", TPM_CRB_PAGE_SIZE,
                                         page);
-        qemu.memory_region_add_subregion_overlap(
-            memory, tpmdev_device_get_page_address(plugin.device), &plugin.page, REGION_PRIORITY);
+        qemu.memory_region_add_subregion_overlap(qemu.get_system_memory(),
+                                                 tpmdev_device_get_page_address(plugin.device),
+                                                 &plugin.page, REGION_PRIORITY);
     }
+}
+
+static void map_registers(void)
+{
+    qemu.memory_region_init_io(&plugin.registers, NULL, &registers_ops, NULL, "tpmdev-registers",
+                               tpmdev_device_get_size(plugin.device));
+    qemu.memory_region_add_subregion_overlap(qemu.get_system_memory(), plugin.base,
+                                             &plugin.registers, REGION_PRIORITY);
+    map_page();
+}
+
+/* On a PC: registers and the firmware's log in guest memory, an interrupt of the ISA bus. */
+static char *attach_registers(void)
+{
+    QemuError *error = NULL;
+
+    if (!qemu.object_resolve_path_type("", "ISA", NULL)) {
+        return g_strdup("this machine has no ISA bus; use -machine q35 or -machine pc");
+    }
+    if (plugin.irq_number > 0) {
+        plugin.irq = qemu.isa_get_irq(NULL, plugin.irq_number);
+    }
+    map_registers();
+    qemu.memory_region_init_ram(&plugin.log, NULL, "tpmdev-log", TPM_LOG_AREA_SIZE, &error);
+    if (error) {
+        return g_strdup(qemu.error_get_pretty(error));
+    }
+    qemu.memory_region_add_subregion_overlap(qemu.get_system_memory(), plugin.log_address,
+                                             &plugin.log, REGION_PRIORITY);
+    return NULL;
+}
+
+/* On Arm: registers and an interrupt. The device tree has its node already. */
+static char *attach_to_virt(void)
+{
+    char *wrong = qemu_virt_check();
+
+    if (!wrong) {
+        plugin.irq = plugin.irq_number > 0 ? qemu_virt_irq() : NULL;
+        map_registers();
+    }
+    return wrong;
 }
 
 /* The machine is there, with its ACPI tables, and has not run yet. */
 static void machine_done(QemuNotifier *notifier, void *data)
 {
-    QemuMemoryRegion *memory = qemu.get_system_memory();
     QemuObject *other = qemu.object_resolve_path_type("", "tpm-if", NULL);
-    QemuError *error = NULL;
 
     (void)notifier;
     (void)data;
@@ -331,25 +390,12 @@ static void machine_done(QemuNotifier *notifier, void *data)
             qemu.object_get_typename(other));
         exit(1);
     }
-    if (!qemu.object_resolve_path_type("", "ISA", NULL)) {
-        say("this machine has no ISA bus; use -machine q35 or -machine pc");
+    char *wrong = plugin.target->attach();
+
+    if (wrong) {
+        say("%s", wrong);
         exit(1);
     }
-    if (plugin.irq_number > 0) {
-        plugin.irq = qemu.isa_get_irq(NULL, plugin.irq_number);
-    }
-    qemu.memory_region_init_io(&plugin.registers, NULL, &registers_ops, NULL, "tpmdev-registers",
-                               tpmdev_device_get_size(plugin.device));
-    qemu.memory_region_add_subregion_overlap(memory, plugin.base, &plugin.registers,
-                                             REGION_PRIORITY);
-    qemu.memory_region_init_ram(&plugin.log, NULL, "tpmdev-log", TPM_LOG_AREA_SIZE, &error);
-    if (error) {
-        say("%s", qemu.error_get_pretty(error));
-        exit(1);
-    }
-    qemu.memory_region_add_subregion_overlap(memory, plugin.log_address, &plugin.log,
-                                             REGION_PRIORITY);
-    map_page(memory);
     qemu.qemu_register_reset(machine_reset, NULL);
     refuse_migration();
 }
@@ -379,10 +425,11 @@ static bool make_device(const Options *options, GError **error)
     return plugin.device != NULL;
 }
 
-static bool add_tables(GError **error)
+static bool prepare_registers(const Options *options, GError **error)
 {
     TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
 
+    plugin.log_address = options->log_address;
     config.base = plugin.base;
     config.log_address = plugin.log_address;
     config.irq = plugin.acpi_irq;
@@ -398,6 +445,51 @@ static bool add_tables(GError **error)
     return ssdt != NULL;
 }
 
+static bool prepare_node(const Options *options, GError **error)
+{
+    if (options->has_log) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "log= is for a PC; firmware on virt has its log in memory of its own");
+        return false;
+    }
+    qemu_virt_prepare(plugin.id, plugin.base, tpmdev_device_get_size(plugin.device));
+    return true;
+}
+
+static const Target targets[] = {
+    { "x86_64", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, prepare_registers, attach_registers },
+    { "i386", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, prepare_registers, attach_registers },
+    { "aarch64", { "tpm-tis-device" }, QEMU_VIRT_TPM_BASE, prepare_node, attach_to_virt },
+};
+
+/* qemu_api_load() has refused all others. */
+static const Target *find_target(const char *name)
+{
+    unsigned i = 0;
+
+    while (strcmp(targets[i].name, name) != 0) {
+        i++;
+    }
+    return &targets[i];
+}
+
+/* A model the library knows may still not be one for this target. */
+static bool check_model(Options *options)
+{
+    const char *const *models = plugin.target->models;
+
+    options->device = options->device ? options->device : models[0];
+    if (!g_strv_contains(models, options->device) &&
+        g_strv_contains(tpmdev_device_get_models(), options->device)) {
+        char *list = g_strjoinv(" or device=", (char **)models);
+
+        say("device=%s is not for this QEMU; use device=%s", options->device, list);
+        g_free(list);
+        return false;
+    }
+    return true;
+}
+
 static bool set_up(Options *options, int argc, char **argv)
 {
     GError *error = NULL;
@@ -405,8 +497,10 @@ static bool set_up(Options *options, int argc, char **argv)
     if (!parse_options(options, argc, argv)) {
         return false;
     }
+    if (!check_model(options)) {
+        return false;
+    }
     plugin.base = options->base;
-    plugin.log_address = options->log_address;
     plugin.irq_number = options->irq;
     plugin.acpi_irq = options->acpi_irq ? options->irq : 0;
     if (!make_device(options, &error)) {
@@ -414,7 +508,8 @@ static bool set_up(Options *options, int argc, char **argv)
         g_clear_error(&error);
         return false;
     }
-    if (!tpmdev_device_wait_ready(plugin.device, START_TIMEOUT_NS, &error) || !add_tables(&error)) {
+    if (!tpmdev_device_wait_ready(plugin.device, START_TIMEOUT_NS, &error) ||
+        !plugin.target->prepare(options, &error)) {
         say("%s", error->message);
         g_clear_error(&error);
         plugin.device = tpmdev_device_free(plugin.device);
@@ -435,18 +530,19 @@ __attribute__((visibility("default"))) int qemu_plugin_install(QemuPluginId id,
 int qemu_plugin_install(QemuPluginId id, const QemuPluginInfo *info, int argc, char **argv)
 {
     Options options = {
-        .device = "tpm-tis",
         .irq = 5,
-        .base = TPM_BASE_ADDRESS,
         .log_address = LOG_ADDRESS_DEFAULT,
         .for_device = g_string_new(NULL),
         .for_backend = g_string_new(NULL),
     };
     char *unusable = qemu_api_load(info);
 
-    (void)id;
     if (unusable) {
         say("%s", unusable);
+    } else {
+        plugin.id = id;
+        plugin.target = find_target(info->target_name);
+        options.base = plugin.target->base;
     }
     bool good = !unusable && set_up(&options, argc, argv);
 

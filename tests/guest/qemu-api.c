@@ -14,7 +14,7 @@
 #define QEMU_MAJOR 7
 #define QEMU_MINOR 2
 
-#define WHICH_QEMU "use Debian 12's QEMU 7.2 (package qemu-system-x86)"
+#define QEMU_PROGRAMS "qemu-system-x86_64 or qemu-system-aarch64"
 
 QemuApi qemu;
 
@@ -28,18 +28,58 @@ static bool look_up(const char *name, void *where)
     return symbol != NULL;
 }
 
-static const char *look_up_all(void)
-{
 #define QEMU_FUNCTION_LOOK_UP(type, name, parameters)                                              \
     if (!look_up(#name, &qemu.name)) {                                                             \
         return #name;                                                                              \
     }
+
+/* What every machine takes. Returns the first that is missing, as do those below. */
+static const char *look_up_common(void)
+{
     QEMU_FUNCTIONS(QEMU_FUNCTION_LOOK_UP)
-#undef QEMU_FUNCTION_LOOK_UP
     if (!look_up("acpi_tables", &qemu.acpi_tables)) {
         return "acpi_tables";
     }
     return look_up("acpi_tables_len", &qemu.acpi_tables_len) ? NULL : "acpi_tables_len";
+}
+
+static const char *look_up_pc(void)
+{
+    QEMU_PC_FUNCTIONS(QEMU_FUNCTION_LOOK_UP)
+    return NULL;
+}
+
+static const char *look_up_virt(void)
+{
+    QEMU_VIRT_FUNCTIONS(QEMU_FUNCTION_LOOK_UP)
+    return NULL;
+}
+
+#undef QEMU_FUNCTION_LOOK_UP
+
+/* The targets there are, and what their machines take besides. */
+static const struct {
+    const char *name;
+    const char *(*look_up)(void);
+} targets[] = {
+    { "x86_64", look_up_pc },
+    { "i386", look_up_pc },
+    { "aarch64", look_up_virt },
+};
+
+/* Returns NULL, or what is wrong with the target. */
+static char *look_up_target(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(targets); i++) {
+        if (strcmp(targets[i].name, name) == 0) {
+            const char *missing = look_up_common();
+
+            missing = missing ? missing : targets[i].look_up();
+            return missing ? g_strdup_printf("this QEMU does not export %s; " WHICH_QEMU, missing)
+                           : NULL;
+        }
+    }
+    return g_strdup_printf("this QEMU emulates %s; use " QEMU_PROGRAMS, name);
 }
 
 static char *check_version(void)
@@ -64,22 +104,15 @@ static char *check_version(void)
 char *qemu_api_load(const QemuPluginInfo *info)
 {
     if (!info->system_emulation) {
-        return g_strdup("this QEMU emulates no machine; use qemu-system-x86_64");
+        return g_strdup("this QEMU emulates no machine; use " QEMU_PROGRAMS);
     }
     if (info->version.cur != QEMU_PLUGIN_API) {
         return g_strdup_printf("QEMU's plugin interface is of version %d, not %d; " WHICH_QEMU,
                                info->version.cur, QEMU_PLUGIN_API);
     }
-    if (strcmp(info->target_name, "x86_64") != 0 && strcmp(info->target_name, "i386") != 0) {
-        return g_strdup_printf("this QEMU emulates %s; use qemu-system-x86_64", info->target_name);
-    }
-    const char *missing = look_up_all();
+    char *wrong = look_up_target(info->target_name);
 
-    if (missing) {
-        return g_strdup_printf("this QEMU does not export %s; " WHICH_QEMU, missing);
-    }
-    char *wrong = check_version();
-
+    wrong = wrong ? wrong : check_version();
     if (!wrong && qemu.object_type_get_instance_size("memory-region") > sizeof(QemuMemoryRegion)) {
         wrong = g_strdup("QEMU's memory regions are larger than expected; " WHICH_QEMU);
     }

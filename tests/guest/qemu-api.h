@@ -14,6 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Which one to use, for messages that refuse another. */
+#define WHICH_QEMU "use Debian 12's QEMU 7.2 (package qemu-system-x86 or qemu-system-arm)"
+
 /* ---- the plugin interface, version 1 ---- */
 
 #define QEMU_PLUGIN_API 1
@@ -109,16 +112,31 @@ typedef struct QemuVersion {
        void *memory))                                                                              \
     F(void, memory_region_add_subregion_overlap,                                                   \
       (QemuMemoryRegion * region, uint64_t offset, QemuMemoryRegion * subregion, int priority))    \
-    F(QemuIrq *, isa_get_irq, (void *device, unsigned number))                                     \
     F(void, qemu_set_irq, (QemuIrq * irq, int level))                                              \
     F(bool, qemu_mutex_iothread_locked, (void))                                                    \
     F(void, qemu_mutex_lock_iothread_impl, (const char *file, int line))                           \
     F(void, qemu_mutex_unlock_iothread, (void))                                                    \
     F(int, migrate_add_blocker, (QemuError * reason, QemuError * *error))
 
+/* Only where there is an ISA bus. */
+#define QEMU_PC_FUNCTIONS(F) F(QemuIrq *, isa_get_irq, (void *device, unsigned number))
+
+/* Only where there is a device tree. */
+#define QEMU_VIRT_FUNCTIONS(F)                                                                     \
+    F(void, qemu_plugin_register_vcpu_init_cb,                                                     \
+      (QemuPluginId id, void (*created)(QemuPluginId id, unsigned cpu)))                           \
+    F(QemuObject *, qdev_get_machine, (void))                                                      \
+    F(QemuObject *, object_dynamic_cast, (QemuObject * object, const char *type))                  \
+    F(QemuIrq *, qdev_get_gpio_in, (QemuObject * device, int number))                              \
+    F(int, qemu_fdt_add_subnode, (void *tree, const char *path))                                   \
+    F(int, qemu_fdt_setprop,                                                                       \
+      (void *tree, const char *path, const char *property, const void *value, int size))
+
 typedef struct QemuApi {
 #define QEMU_FUNCTION_MEMBER(type, name, parameters) type(*name) parameters;
     QEMU_FUNCTIONS(QEMU_FUNCTION_MEMBER)
+    QEMU_PC_FUNCTIONS(QEMU_FUNCTION_MEMBER)
+    QEMU_VIRT_FUNCTIONS(QEMU_FUNCTION_MEMBER)
 #undef QEMU_FUNCTION_MEMBER
 
     /* Tables QEMU adds to its own: a count, then each table behind its length (all 16 bits). */

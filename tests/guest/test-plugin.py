@@ -3,12 +3,15 @@
 """Wrong plugin arguments and machines, each with its own message, and what QEMU is not allowed to
 do with ours. No guest runs here. As TAP."""
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 
 # The tests leave nothing in the source tree.
 sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "qtest"))
+import harness  # noqa: E402
 import sanitizer  # noqa: E402
 
 DEADLINE_S = 60
@@ -54,12 +57,35 @@ CASES = (
     ("the log must have an address", "tpmdev=null,log=0xffffffffffffff00", [], "log_address"),
     ("a machine needs an ISA bus", "tpmdev=null", ["-machine", "none"],
      "this machine has no ISA bus; use -machine q35 or -machine pc"),
+    ("a PC has no device for other machines", "tpmdev=null,device=tpm-tis-device", [],
+     "device=tpm-tis-device is not for this QEMU; use device=tpm-tis or device=tpm-crb"),
+)
+
+# The same of qemu-system-aarch64.
+VIRT_CASES = (
+    ("Arm: a PC's device is refused", "tpmdev=null,device=tpm-tis", [],
+     "device=tpm-tis is not for this QEMU; use device=tpm-tis-device"),
+    ("Arm: a device without a binding for device trees is refused", "tpmdev=null,device=tpm-crb",
+     [], "device=tpm-crb is not for this QEMU; use device=tpm-tis-device"),
+    ("Arm: an unknown device is refused", "tpmdev=null,device=tpm-wrong", [], "tpm-wrong"),
+    ("Arm: there is no log area", "tpmdev=null,log=0xfed50000", [],
+     "log= is for a PC; firmware on virt has its log in memory of its own"),
+    ("Arm: an address must be a number", "tpmdev=null,base=here", [],
+     "base=here is no number; give an address such as 0xb000000"),
+    ("Arm: the address must be page-aligned", "tpmdev=null,base=0xb000100", [],
+     "tpm-tis-device: base 0xb000100 is not a multiple of 0x1000"),
+    ("Arm: an interrupt must be one there is", "tpmdev=null,irq=112", [],
+     "IRQ 112 is outside valid range of 0 to 15"),
+    ("Arm: the machine must be virt", "tpmdev=null", ["-machine", "raspi3b"],
+     "this machine is not virt; use -machine virt"),
+    ("Arm: there must be a machine", "tpmdev=null", ["-machine", "none"],
+     "this machine is not virt; use -machine virt"),
 )
 
 
-def run(qemu, plugin, options, more):
+def run(qemu, machine, plugin, options, more):
     """Start QEMU, which must end by itself; returns its status and what it said."""
-    machine = [] if "-machine" in more else ["-machine", "q35"]
+    machine = [] if "-machine" in more else ["-machine", machine]
     command = [qemu, "-display", "none", "-nodefaults", "-S", *machine, *more, "-plugin",
                f"{plugin},{options}"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -89,32 +115,73 @@ def migration_is_refused(qemu, plugin):
     return ended.returncode == 0 and said in ended.stdout, ended.stdout
 
 
+def tree_has_node(qemu, plugin, options, base):
+    """The device tree a guest of virt will get, by QEMU's own option to see it."""
+    with tempfile.TemporaryDirectory(prefix="tpmdev-plugin-", dir="/tmp") as directory:
+        tree = os.path.join(directory, "virt.dtb")
+        command = [qemu, "-display", "none", "-nodefaults", "-smp", "2", "-machine",
+                   f"virt,dumpdtb={tree}", "-plugin", f"{plugin},tpmdev=null{options}"]
+        dumped = subprocess.run(command, capture_output=True, text=True, check=False,
+                                timeout=DEADLINE_S, env=sanitizer.environment(plugin))
+        got = [subprocess.run(["fdtget", "-t", kind, tree, f"/tpm@{base:x}", name],
+                              capture_output=True, text=True, check=False).stdout.strip()
+               for kind, name in (("s", "compatible"), ("x", "reg"))]
+    good = got == ["tcg,tpm-tis-mmio", f"{base >> 32:x} {base & 0xFFFFFFFF:x} 0 5000"]
+    return good, f"{dumped.stderr}\n{got}"
+
+
+def registers_and_interrupt(qemu, plugin, options, base, line):
+    """No CPU runs: QEMU's qtest protocol plays it."""
+    os.environ.update(sanitizer.environment(plugin))
+    command = [qemu, "-accel", "tcg", "-S", "-nodefaults", "-machine", "virt,gic-version=max",
+               "-plugin", f"{plugin},tpmdev=null{options}"]
+    with harness.Machine(command) as machine:
+        machine.qtest.ok("irq_intercept_in " + harness.ARCHES["aarch64"].irq_controller)
+        tis = harness.Tis(machine.qtest, base=base)
+        found = [tis.read(tis.DID_VID, "l"), tis.read(tis.RID + 0x4000)]
+        tis.request()
+        tis.write(tis.INT_ENABLE, 0x80000080, "l")
+        tis.write(tis.STS, tis.READY)
+        tis.write(tis.INT_STATUS, 0x80)
+        raised = machine.qtest.irqs
+    expected = [f"IRQ raise {line}", f"IRQ lower {line}"] if line else []
+    return found == [0x11014, 1] and raised == expected, f"{found} {raised}"
+
+
+def virt_checks(qemu, plugin):
+    """What the plugin makes of virt: (name, whether it is so, what was seen)."""
+    for name, options, base in (("Arm: the device tree has the node", "", 0x0B000000),
+                                ("Arm: the node is where the device is", ",base=0x8080000000",
+                                 0x8080000000)):
+        yield name, *tree_has_node(qemu, plugin, options, base)
+    yield ("Arm: registers, and the line a device of QEMU's has",
+           *registers_and_interrupt(qemu, plugin, "", 0x0B000000, 112))
+    yield ("Arm: no line with irq=0, and registers beyond 4 GiB",
+           *registers_and_interrupt(qemu, plugin, ",irq=0,base=0x8080000000", 0x8080000000, None))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plugin", required=True)
     parser.add_argument("--qemu", default="qemu-system-x86_64")
+    parser.add_argument("--qemu-arm", default="qemu-system-aarch64")
     args = parser.parse_args()
-    failed = 0
+    tap = harness.Tap()
+
     with tempfile.TemporaryDirectory(prefix="tpmdev-plugin-", dir="/tmp") as directory:
-        for number, (name, options, more, expected) in enumerate(CASES, 1):
-            status, said = run(args.qemu, args.plugin, options.format(dir=directory), more)
-            expected = expected.format(dir=directory)
-            prefixed = any(line.startswith("libtpmdev-qemu: ") and expected in line
-                           for line in said.splitlines())
-            good = status == 1 and prefixed
-            failed += not good
-            print(f"{'ok' if good else 'not ok'} {number} - {name}", flush=True)
-            if not good:
-                print(f"# status {status}, expected to say: {expected}")
-            for line in said.splitlines():
-                print(f"#   {line}")
-    good, said = migration_is_refused(args.qemu, args.plugin)
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {len(CASES) + 1} - migration is refused")
-    for line in said.splitlines():
-        print(f"#   {line}")
-    print(f"1..{len(CASES) + 1}")
-    return 1 if failed else 0
+        for qemu, machine, cases in ((args.qemu, "q35", CASES),
+                                     (args.qemu_arm, "virt", VIRT_CASES)):
+            for name, options, more, expected in cases:
+                status, said = run(qemu, machine, args.plugin, options.format(dir=directory), more)
+                expected = expected.format(dir=directory)
+                prefixed = any(line.startswith("libtpmdev-qemu: ") and expected in line
+                               for line in said.splitlines())
+                tap.ok(name, status == 1 and prefixed,
+                       f"status {status}, expected to say: {expected}; it said:\n{said}")
+    tap.ok("migration is refused", *migration_is_refused(args.qemu, args.plugin))
+    for name, good, detail in virt_checks(args.qemu_arm, args.plugin):
+        tap.ok(name, good, detail)
+    return tap.done()
 
 
 if __name__ == "__main__":

@@ -420,7 +420,8 @@ def run_script(tap, program, script, subject):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64, or another beside it')
+    parser.add_argument('--machine', required=True,
+                        help='our tpmdev-system-x86_64, or another beside it')
     parser.add_argument('--on', choices=SUBJECTS, default='libtpms',
                         help='the TPM behind our machine, or a stock QEMU with swtpm')
     parser.add_argument('scripts', nargs='+')
