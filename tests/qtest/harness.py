@@ -184,6 +184,7 @@ ARCHES = {arch.name: arch for arch in (
     Arch('x86_64', (), 'qemu-system-x86', 'tpm-tis', TIS_BASE, 'ioapic', 0),
     Arch('aarch64', ('-machine', 'virt,gic-version=max', '-accel', 'tcg'), 'qemu-system-arm',
          'tpm-tis-device', 0x0C000000, '/machine/unattached/device[1]', 112),
+    Arch('ppc64', ('-machine', 'pseries'), 'qemu-system-ppc', 'tpm-spapr', 0, 'ics', 0),
     Arch('arm', ('-machine', 'rainier-bmc'), 'qemu-system-arm', 'tpm-tis-i2c', 0, 'gic', 0),
 )}
 X86 = ARCHES['x86_64']
@@ -523,4 +524,64 @@ class Crb:
     def command(self, command):
         self.send(command)
         self.start()
+        return self.receive()
+
+
+class Spapr:
+    """A guest of POWER's hypervisor with a tpm-spapr device: its queue and its one buffer."""
+
+    UNIT = 0x71000000
+    QUEUE, QUEUE_SIZE, BUFFER = 0x10000, 0x1000, 0x20000
+    REG_CRQ, FREE_CRQ, VIO_SIGNAL, SEND_CRQ, ENABLE_CRQ = 0xFC, 0x100, 0x104, 0x108, 0x2B0
+
+    def __init__(self, qtest):
+        self.qtest = qtest
+        self.next = 0
+
+    def hcall(self, opcode, *arguments):
+        words = ' '.join(f'{word:#x}' for word in (opcode, self.UNIT, *arguments))
+        return self.qtest.number(f'hcall {words}')
+
+    def read(self, address, size):
+        return bytes.fromhex(self.qtest.request(f'read {address:#x} {size}').removeprefix('OK 0x'))
+
+    def open(self):
+        """Register an empty queue, and ask for no interrupt."""
+        self.qtest.ok(f'memset {self.QUEUE:#x} {self.QUEUE_SIZE} 0x0')
+        code = self.hcall(self.REG_CRQ, self.QUEUE, self.QUEUE_SIZE)
+        assert code == 0, f'H_REG_CRQ: {code:#x}'
+        self.next = 0
+
+    def post(self, message):
+        """H_SEND_CRQ; the rest of the 16 bytes is zero. Returns its code."""
+        message = message.ljust(16, b'\0')
+        return self.hcall(self.SEND_CRQ, int.from_bytes(message[:8], 'big'),
+                          int.from_bytes(message[8:], 'big'))
+
+    def send(self, command):
+        """The command to the buffer, and the message that says so. Returns the code."""
+        self.qtest.ok(f'write {self.BUFFER:#x} {len(command)} 0x{command.hex()}')
+        return self.post(b'\x80\x02' + len(command).to_bytes(2, 'big')
+                         + self.BUFFER.to_bytes(4, 'big'))
+
+    def take(self):
+        """The next message of the queue, waited for; its place is free then."""
+        place = self.QUEUE + self.next
+        wait_for(lambda: self.read(place, 1) != b'\0', 'message in the queue')
+        message = self.read(place, 16)
+        self.qtest.ok(f'writeb {place:#x} 0x0')
+        self.next = (self.next + 16) % self.QUEUE_SIZE
+        return message
+
+    def receive(self):
+        """The response the next message announces."""
+        message = self.take()
+        size = int.from_bytes(message[2:4], 'big')
+        announced = b'\x80\x82' + message[2:4] + self.BUFFER.to_bytes(4, 'big') + bytes(8)
+        assert message == announced, f'an answer of {message.hex(" ")}'
+        return self.read(self.BUFFER, size)
+
+    def command(self, command):
+        code = self.send(command)
+        assert code == 0, f'H_SEND_CRQ: {code:#x}'
         return self.receive()

@@ -6,7 +6,9 @@
 #include "machine.h"
 #include "aspeed-i2c.h"
 #include "keyval.h"
+#include "papr.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* As in QEMU, a machine whose TPM does not start does not start; nanoseconds. */
@@ -17,6 +19,7 @@
 
 struct Machine {
     const MachineArch *arch;
+    bool is_big_endian;
     uint8_t *ram;
     uint64_t ram_size;
 
@@ -29,6 +32,7 @@ struct Machine {
     uint8_t *page; /* memory of the device that the guest has at page_base; or NULL */
     uint64_t page_base;
     AspeedI2C *i2c; /* in a machine whose TPM is on an I2C bus */
+    Papr *papr;     /* what the device needs of a hypervisor; NULL where it is not spapr */
 
     MachineIRQ irq_callback;
     void *irq_opaque;
@@ -40,18 +44,20 @@ struct Machine {
 /*
  * As QEMU's machines have it: a PC; `virt`, whose platform bus begins at 0C000000h and at shared
  * peripheral interrupt 112 of a controller without a name; `rainier-bmc`, with its I2C controller
- * at 1E78A000h.
+ * at 1E78A000h; `pseries`, whose virtual I/O devices have no registers.
  */
 static const MachineArch arch_rows[] = {
-    { "x86_64", "little", "ioapic", 0, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" } },
+    { "x86_64", "little", "ioapic", 0, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" }, false },
     { "aarch64",
       "little",
       "device[1]",
       112,
       0x40000000,
       0x0C000000,
-      { "tpm-tis-device", "tpm-crb" } },
-    { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" } },
+      { "tpm-tis-device", "tpm-crb" },
+      false },
+    { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" }, false },
+    { "ppc64", "big", "ics", 0, 0, 0, { "tpm-spapr" }, true },
 };
 
 const MachineArch *machine_arch_of(const char *program)
@@ -73,6 +79,7 @@ Machine *machine_new(const MachineArch *arch, uint64_t ram_size)
     Machine *machine = g_new0(Machine, 1);
 
     machine->arch = arch;
+    machine->is_big_endian = strcmp(arch->endianness, "big") == 0;
     machine->ram = g_malloc0(ram_size);
     machine->ram_size = ram_size;
     if (g_strv_contains(arch->models, I2C_MODEL)) {
@@ -87,6 +94,7 @@ void machine_free(Machine *machine)
         aspeed_i2c_free(machine->i2c);
         tpmdev_device_free(machine->device);
         tpmdev_backend_unref(machine->backend);
+        papr_free(machine->papr);
         g_free(machine->backend_options);
         g_free(machine->ram);
         g_free(machine);
@@ -108,6 +116,11 @@ const char *machine_tpmdev_options(const Machine *machine)
     return machine->backend_options;
 }
 
+Papr *machine_papr(const Machine *machine)
+{
+    return machine->papr;
+}
+
 void machine_reset(Machine *machine)
 {
     if (machine->i2c) {
@@ -115,6 +128,9 @@ void machine_reset(Machine *machine)
     }
     if (machine->device) {
         tpmdev_device_reset(machine->device);
+    }
+    if (machine->papr) {
+        papr_reset(machine->papr);
     }
 }
 
@@ -127,6 +143,29 @@ static void on_set_irq(void *opaque, bool level)
     if (machine->irq_callback) {
         machine->irq_callback(machine->irq_opaque, machine->device_irq, level);
     }
+}
+
+void machine_pulse_irq(Machine *machine)
+{
+    on_set_irq(machine, true);
+    on_set_irq(machine, false);
+}
+
+static bool on_dma_read(void *opaque, uint64_t address, void *data, size_t size)
+{
+    return machine_dma_read(opaque, address, data, size);
+}
+
+static bool on_dma_write(void *opaque, uint64_t address, const void *data, size_t size)
+{
+    return machine_dma_write(opaque, address, data, size);
+}
+
+static bool on_send_crq(void *opaque, const uint8_t message[TPM_CRQ_MESSAGE_SIZE])
+{
+    Machine *machine = opaque;
+
+    return papr_send_crq(machine->papr, message);
 }
 
 static void on_guest_error(void *opaque, const char *message)
@@ -214,17 +253,46 @@ static bool is_i2c(const KeyVal *keyval)
     return g_strcmp0(keyval_get(keyval, "driver"), I2C_MODEL) == 0;
 }
 
+/* The unit address of a virtual I/O device: the machine's matter, for it is in hypercalls alone. */
+static bool take_reg(Machine *machine, const KeyVal *keyval, GError **error)
+{
+    const char *text = keyval_get(keyval, "reg");
+    char *end = NULL;
+    uint64_t unit = PAPR_UNIT_DEFAULT;
+
+    if (!machine->arch->has_papr) {
+        return true; /* a `reg` is the library's to refuse */
+    }
+    if (text) {
+        errno = 0;
+        unit = g_ascii_strtoull(text, &end, 0);
+    }
+    if (text && (end == text || *end || errno || unit > UINT32_MAX || !g_ascii_isdigit(*text))) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "Parameter 'reg' expects a unit address of 32 bits such as 0x%x, not '%s'",
+                    PAPR_UNIT_DEFAULT, text);
+        return false;
+    }
+    papr_free(machine->papr); /* of a device that is now named a second time */
+    machine->papr = papr_new(machine, (uint32_t)unit);
+    return true;
+}
+
 /*
- * What the library is told: not of `ppi`, of the base also when the options leave it out, and not
- * where on a bus the device is.
+ * What the library is told: not of what is the machine's, and of the base also when the options
+ * leave it out.
  */
 static char *options_for_library(const Machine *machine, const KeyVal *keyval)
 {
-    static const char *const ppi[] = { "ppi", NULL };
-    static const char *const i2c[] = { "ppi", "bus", "address", NULL };
-    g_autofree char *options = keyval_format(keyval, is_i2c(keyval) ? i2c : ppi);
+    static const char *const of_machine[] = { "ppi", NULL };
+    static const char *const of_i2c[] = { "ppi", "bus", "address", NULL };
+    static const char *const of_papr[] = { "ppi", "reg", NULL };
+    bool has_papr = machine->arch->has_papr;
+    g_autofree char *options = keyval_format(keyval, has_papr         ? of_papr
+                                                     : is_i2c(keyval) ? of_i2c
+                                                                      : of_machine);
 
-    if (is_i2c(keyval) || keyval_get(keyval, "base")) {
+    if (is_i2c(keyval) || has_papr || keyval_get(keyval, "base")) {
         return g_steal_pointer(&options);
     }
     return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x", options, machine->arch->tpm_base);
@@ -239,6 +307,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
 
     if (!keyval || !take_ppi(keyval, error) ||
         !check_model(machine, keyval_get(keyval, "driver"), error) ||
+        !take_reg(machine, keyval, error) ||
         (is_i2c(keyval) && !aspeed_i2c_parse_place(keyval, &place, error))) {
         return false;
     }
@@ -248,6 +317,9 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     host.guest_error = on_guest_error;
     host.backend_error = on_backend_error;
     host.context = g_main_context_default();
+    host.dma_read = on_dma_read;
+    host.dma_write = on_dma_write;
+    host.send_crq = on_send_crq;
     TPMDevice *device = tpmdev_device_new_from_string(for_library, backends, &host, machine, error);
     if (!device) {
         return false;
@@ -306,15 +378,67 @@ static uint8_t *memory_at(const Machine *machine, uint64_t address, uint64_t wid
     return NULL;
 }
 
-/* An access across the edge of something is made byte by byte. */
-static uint64_t load_bytes(Machine *machine, uint64_t address, unsigned width)
+/* ---- DMA ---- */
+
+bool machine_dma_read(Machine *machine, uint64_t address, void *data, size_t size)
+{
+    const uint8_t *memory = memory_at(machine, address, size);
+
+    if (memory) {
+        memcpy(data, memory, size);
+    }
+    return memory != NULL;
+}
+
+bool machine_dma_write(Machine *machine, uint64_t address, const void *data, size_t size)
+{
+    uint8_t *memory = memory_at(machine, address, size);
+
+    if (memory) {
+        memcpy(memory, data, size);
+    }
+    return memory != NULL;
+}
+
+/* ---- accesses ---- */
+
+/* The bytes of a value, in the order in which this machine's CPU would store them. */
+static void to_bytes(const Machine *machine, uint64_t value, uint8_t *bytes, unsigned width)
+{
+    for (unsigned i = 0; i < width; i++) {
+        bytes[machine->is_big_endian ? width - 1 - i : i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static uint64_t from_bytes(const Machine *machine, const uint8_t *bytes, unsigned width)
 {
     uint64_t value = 0;
 
-    for (unsigned i = 0; i < width && width > 1; i++) {
-        value |= machine_load(machine, address + i, 1) << (8 * i);
+    for (unsigned i = 0; i < width; i++) {
+        value |= (uint64_t)bytes[machine->is_big_endian ? width - 1 - i : i] << (8 * i);
     }
     return value;
+}
+
+/* An access across the edge of something is made byte by byte. */
+static uint64_t load_bytes(Machine *machine, uint64_t address, unsigned width)
+{
+    uint8_t bytes[8] = { 0 };
+
+    for (unsigned i = 0; i < width && width > 1; i++) {
+        bytes[i] = (uint8_t)machine_load(machine, address + i, 1);
+    }
+    return from_bytes(machine, bytes, width);
+}
+
+static void store_bytes(Machine *machine, uint64_t address, unsigned width, uint64_t value)
+{
+    uint8_t bytes[8];
+
+    to_bytes(machine, value, bytes, width);
+    for (unsigned i = 0; i < width && width > 1; i++) {
+        machine_store(machine, address + i, 1, bytes[i]);
+    }
 }
 
 uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
@@ -323,8 +447,7 @@ uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
     uint64_t value = 0;
 
     if (memory) {
-        memcpy(&value, memory, width);
-        return GUINT64_FROM_LE(value);
+        return from_bytes(machine, memory, width);
     }
     if (is_tpm(machine, address, width)) {
         tpmdev_device_read(machine->device, address - machine->device_base, width, &value);
@@ -341,17 +464,14 @@ void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t 
     uint8_t *memory = memory_at(machine, address, width);
 
     if (memory) {
-        value = GUINT64_TO_LE(value);
-        memcpy(memory, &value, width);
+        to_bytes(machine, value, memory, width);
     } else if (is_tpm(machine, address, width)) {
         tpmdev_device_write(machine->device, address - machine->device_base, width, value);
     } else if (is_i2c_register(machine, address, width)) {
         aspeed_i2c_write(machine->i2c, (uint32_t)(address - machine->arch->tpm_base),
                          (uint32_t)value);
     } else {
-        for (unsigned i = 0; i < width && width > 1; i++) {
-            machine_store(machine, address + i, 1, value >> (8 * i) & 0xFF);
-        }
+        store_bytes(machine, address, width, value);
     }
 }
 
@@ -370,9 +490,8 @@ void machine_read(Machine *machine, uint64_t address, uint8_t *data, size_t size
 {
     while (size) {
         unsigned width = widest_access(address, size);
-        uint64_t value = GUINT64_TO_LE(machine_load(machine, address, width));
 
-        memcpy(data, &value, width);
+        to_bytes(machine, machine_load(machine, address, width), data, width);
         address += width;
         data += width;
         size -= width;
@@ -383,10 +502,8 @@ void machine_write(Machine *machine, uint64_t address, const uint8_t *data, size
 {
     while (size) {
         unsigned width = widest_access(address, size);
-        uint64_t value = 0;
 
-        memcpy(&value, data, width);
-        machine_store(machine, address, width, GUINT64_FROM_LE(value));
+        machine_store(machine, address, width, from_bytes(machine, data, width));
         address += width;
         data += width;
         size -= width;

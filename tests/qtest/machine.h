@@ -20,6 +20,7 @@ typedef struct MachineArch {
     uint64_t ram_base;          /* where guest memory begins */
     uint64_t tpm_base;          /* where the TPM device is when `base=` does not say, or its bus */
     const char *models[3];      /* the TPM devices it has a place for, NULL-terminated */
+    bool has_papr;              /* the guest makes hypercalls */
 } MachineArch;
 
 /* The row whose name is in the program's; the first row when there is none. */
@@ -43,7 +44,17 @@ const char *machine_tpmdev_options(const Machine *machine);
 
 void machine_reset(Machine *machine);
 
-/* An access of a guest: width 1, 2, 4 or 8, any address, little-endian. */
+/* A guest's hypercall, if the machine has them and a device to make them to: else NULL. */
+struct Papr *machine_papr(const Machine *machine);
+
+/* What a device does: all of it in guest memory, or nothing and false. */
+bool machine_dma_read(Machine *machine, uint64_t address, void *data, size_t size);
+bool machine_dma_write(Machine *machine, uint64_t address, const void *data, size_t size);
+
+/* Raise the device's interrupt for a moment, as one that is no level. */
+void machine_pulse_irq(Machine *machine);
+
+/* An access of a guest: width 1, 2, 4 or 8, any address; the value's bytes as the arch has them. */
 uint64_t machine_load(Machine *machine, uint64_t address, unsigned width);
 void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t value);
 

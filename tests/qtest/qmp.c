@@ -170,7 +170,17 @@ static void add_tpmdev_option(void *opaque, const char *name, const char *value)
 /* QEMU's schema has a name for the registers, and none for the bus they are on. */
 static const char *schema_model(const TPMDevice *device)
 {
-    return tpmdev_device_get_interface(device) == TPM_INTERFACE_CRB ? "tpm-crb" : "tpm-tis";
+    switch (tpmdev_device_get_interface(device)) {
+    case TPM_INTERFACE_CRB:
+    case TPM_INTERFACE_SPAPR:
+        return tpmdev_device_get_model(device);
+    case TPM_INTERFACE_TIS:
+    case TPM_INTERFACE_TIS_SYSBUS:
+    case TPM_INTERFACE_TIS_I2C:
+    case TPM_INTERFACE_TIS_SPI:
+        break;
+    }
+    return "tpm-tis";
 }
 
 static void on_query_tpm(Qmp *qmp, JsonBuilder *builder)
@@ -213,9 +223,9 @@ static void add_strings(JsonBuilder *builder, const char *const *strings)
 static void on_query_tpm_models(Qmp *qmp, JsonBuilder *builder)
 {
     static const char *const models[] = { "tpm-tis", "tpm-crb", NULL };
+    static const char *const papr_models[] = { "tpm-spapr", NULL };
 
-    (void)qmp;
-    add_strings(builder, models);
+    add_strings(builder, machine_arch(qmp->machine)->has_papr ? papr_models : models);
 }
 
 static void on_query_tpm_types(Qmp *qmp, JsonBuilder *builder)

@@ -5,6 +5,7 @@
  */
 #include "qtest.h"
 #include "keyval.h"
+#include "papr.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -299,6 +300,30 @@ static void on_set_irq_in(QTest *qtest, const Request *request, char **arguments
     }
 }
 
+/* ---- hypercalls ---- */
+
+/* hcall OPCODE [ARGUMENT...]: what the guest finds in register 3, as 64 bits. */
+static void on_hcall(QTest *qtest, const Request *request, char **arguments)
+{
+    Papr *papr = machine_papr(qtest->machine);
+    uint64_t given[PAPR_ARGUMENTS] = { 0 };
+    uint64_t opcode;
+
+    if (!papr) {
+        reply(qtest, "FAIL This machine has no device that takes hypercalls");
+        return;
+    }
+    if (!get_number(qtest, request, arguments[0], &opcode)) {
+        return;
+    }
+    for (unsigned i = 0; i < PAPR_ARGUMENTS && arguments[i + 1]; i++) {
+        if (!get_number(qtest, request, arguments[i + 1], &given[i])) {
+            return;
+        }
+    }
+    reply(qtest, "OK 0x%016" PRIx64, (uint64_t)papr_hcall(papr, opcode, given));
+}
+
 /* ---- the rest ---- */
 
 static void on_endianness(QTest *qtest, const Request *request, char **arguments)
@@ -367,6 +392,7 @@ static const Request requests[] = {
     { "irq_intercept_in", 1, 0, on_intercept_in },
     { "irq_intercept_out", 1, 0, on_intercept_out },
     { "set_irq_in", 4, 0, on_set_irq_in },
+    { "hcall", 1, 0, on_hcall },
     { "clock_step", 0, 0, on_clock_step },
     { "clock_set", 1, 0, on_clock_set },
 };

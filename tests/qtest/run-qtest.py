@@ -14,7 +14,7 @@ import time
 
 import harness
 import i2c
-from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Swtpm, Tap, Tis
+from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Spapr, Swtpm, Tap, Tis
 
 REGISTERS = {
     'ACCESS': 0x00, 'INT_ENABLE': 0x08, 'INT_VECTOR': 0x0C, 'INT_STATUS': 0x10,
@@ -171,6 +171,7 @@ class Run:
         self.irq = script.irq(arch)
         self.version = version
         self.subject = subject
+        self.spapr = Spapr(machine.qtest)
         self.last = None  # the reply to the last request, until an expectation used it
 
     def statement(self, statement):
@@ -187,6 +188,9 @@ class Run:
             'i2c-read': self.i2c_read, 'i2c-write': self.i2c_write,
             'i2c-request': self.i2c_request, 'i2c-send': self.i2c_send, 'i2c-go': self.i2c_go,
             'i2c-recv': self.i2c_recv, 'i2c-command': self.i2c_command,
+            'spapr-open': self.spapr_open, 'spapr-post': self.spapr_post,
+            'spapr-take': self.spapr_take, 'spapr-send': self.spapr_send,
+            'spapr-recv': self.spapr_recv, 'spapr-command': self.spapr_command,
         }
         if statement.word not in words:
             raise ScriptError(f'unknown statement {statement.word!r}; known are: '
@@ -344,6 +348,36 @@ class Run:
         self.i2c_recv(f'{request[0]} {response}')
         driver = self._i2c(request)[0]
         driver.set('STS', driver.READY)
+
+    def spapr_open(self, _):
+        self.spapr.open()
+
+    def _accept(self, code):
+        if code != 0:
+            raise ScriptError(f'wanted H_SUCCESS, got {code:#x}')
+
+    def spapr_post(self, text):
+        self._accept(self.spapr.post(bytes.fromhex(text)))
+
+    def spapr_take(self, text):
+        message = self.spapr.take()
+        if not match_bytes(text, message):
+            raise ScriptError(f'wanted message {text}, got {message.hex(" ")}')
+
+    def spapr_send(self, text):
+        self._accept(self.spapr.send(bytes.fromhex(text)))
+
+    def spapr_recv(self, text):
+        response = self.spapr.receive()
+        if not match_bytes(text, response):
+            raise ScriptError(f'wanted response {text}, got {response.hex(" ")}')
+
+    def spapr_command(self, text):
+        request, arrow, response = text.partition(' -> ')
+        if not arrow:
+            raise ScriptError('a command is written: spapr-command HEX -> PATTERN')
+        self.spapr_send(request)
+        self.spapr_recv(response)
 
     def qmp(self, text):
         reply = self.machine.qmp.execute(text)
