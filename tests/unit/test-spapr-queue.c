@@ -404,6 +404,84 @@ static void test_refusal_by_an_old_queue_does_not_stop_a_new_one(void **state)
     spapr_assert_last(machine, 1, ANSWER_VERSION | 2);
 }
 
+/* ---- two threads ---- */
+
+typedef struct Other {
+    SpaprMachine *machine;
+    GThread *thread;
+    GMutex lock;
+    GCond changed;
+    bool is_inside;
+    bool may_return;
+} Other;
+
+static Other *other_now; /* the hooks are given the machine alone */
+
+static void set(bool *flag)
+{
+    g_mutex_lock(&other_now->lock);
+    *flag = true;
+    g_cond_broadcast(&other_now->changed);
+    g_mutex_unlock(&other_now->lock);
+}
+
+static void wait_until(const bool *flag)
+{
+    gint64 deadline = g_get_monotonic_time() + FAKE_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&other_now->lock);
+    while (!*flag && g_cond_wait_until(&other_now->changed, &other_now->lock, deadline)) {
+    }
+    g_mutex_unlock(&other_now->lock);
+}
+
+static void stay_inside(SpaprMachine *machine)
+{
+    (void)machine;
+    set(&other_now->is_inside);
+    wait_until(&other_now->may_return);
+}
+
+static gpointer other_thread(gpointer data)
+{
+    tpmdev_device_resume_crq(((Other *)data)->machine->device);
+    return NULL;
+}
+
+/* This thread has found that there is something to deliver; before it does, another one begins. */
+static void let_another_thread_deliver(FakeHost *host)
+{
+    (void)host;
+    other_now->machine->on_message = stay_inside;
+    other_now->thread = g_thread_new("other", other_thread, other_now);
+    wait_until(&other_now->is_inside);
+}
+
+static void test_thread_that_finds_another_one_delivering_leaves_it_to_that_one(void **state)
+{
+    SpaprMachine *machine = *state;
+    Other other = { .machine = machine };
+
+    g_mutex_init(&other.lock);
+    g_cond_init(&other.changed);
+    other_now = &other;
+    machine->queue_full = true;
+    spapr_send_ok(machine, MESSAGE_VERSION);
+    machine->queue_full = false;
+    machine->host.on_clock = let_another_thread_deliver; /* to limit the rate of messages */
+    spapr_send_ok(machine, 0x8005000000000000u);
+    assert_int_equal(spapr_messages(machine), 0);
+    spapr_send_ok(machine, MESSAGE_INIT);
+    assert_int_equal(spapr_messages(machine), 0);
+    set(&other.may_return);
+    g_thread_join(other.thread);
+    assert_int_equal(spapr_messages(machine), 2);
+    spapr_assert_message(machine, 0, ANSWER_VERSION | 2);
+    spapr_assert_message(machine, 1, MESSAGE_INIT);
+    g_mutex_clear(&other.lock);
+    g_cond_clear(&other.changed);
+}
+
 /* ---- a context of the host's ---- */
 
 static void test_completions_come_on_the_hosts_context_alone(void **state)
@@ -454,6 +532,7 @@ int main(void)
         TOLD(test_message_refused_by_a_queue_that_goes_is_not_kept),
         TOLD(test_answer_to_a_new_queue_is_not_mistaken_for_the_one_under_way),
         TOLD(test_refusal_by_an_old_queue_does_not_stop_a_new_one),
+        TOLD(test_thread_that_finds_another_one_delivering_leaves_it_to_that_one),
         cmocka_unit_test(test_completions_come_on_the_hosts_context_alone),
     };
 
