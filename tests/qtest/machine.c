@@ -303,7 +303,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     g_autoptr(KeyVal) keyval = keyval_parse(options, "driver", error);
     TPMBackend *const backends[] = { machine->backend, NULL };
     TPMHost host = TPM_HOST_INIT;
-    AspeedI2CPlace place;
+    AspeedI2CPlace place = { 0 };
 
     if (!keyval || !take_ppi(keyval, error) ||
         !check_model(machine, keyval_get(keyval, "driver"), error) ||
