@@ -11,7 +11,7 @@
  *     CRB   localityChange · cmdReady · start
  *
  * The interrupt is level-triggered at the 8259, as the device's line is: were it still up when the
- * handler is done, the handler would run again, find no cause and count it.
+ * handler is done, the handler would run again, find no cause and count that.
  *
  * The command line: device=tpm-tis|tpm-crb irq=N count=N. Lines for run-guest.py go to the serial
  * port; irq-guest-entry.S is where the processor enters.
@@ -138,6 +138,8 @@ static volatile unsigned interrupts; /* taken */
 static volatile unsigned spurious;   /* of these, without a cause, or not the TPM's */
 static volatile unsigned per_cause[8];
 
+#define SPURIOUS_MAX 1000u
+
 /* ---- the serial port ---- */
 
 static void put_char(char c)
@@ -223,6 +225,14 @@ static void end_of_interrupt(unsigned irq)
     out8(PIC_MASTER, PIC_EOI);
 }
 
+/* A line that is stuck would interrupt for ever. */
+static void note_spurious(void)
+{
+    if (++spurious == SPURIOUS_MAX) {
+        fail("the line goes down when the last cause is acknowledged", spurious);
+    }
+}
+
 /* Which of the active locality's interrupts is it? All that are seen are acknowledged. */
 static void handle_tpm(void)
 {
@@ -230,7 +240,7 @@ static void handle_tpm(void)
     uint32_t causes = read32(active, status_register);
 
     if (!causes) {
-        spurious++;
+        note_spurious();
         return;
     }
     for (unsigned bit = 0; bit < 8; bit++) {
@@ -253,7 +263,7 @@ void guest_interrupt(uint32_t vector)
         handle_tpm();
     } else {
         /* What an 8259 sends when a line has gone down before it was asked whose it was. */
-        spurious++;
+        note_spurious();
     }
     end_of_interrupt(vector - FIRST_VECTOR);
 }
