@@ -481,6 +481,9 @@ static void start_tpm(void)
     }
 }
 
+/* How often run-guest.py, which waits for a line, is told that all goes on. */
+#define PROGRESS 1000u
+
 static void run_commands(void)
 {
     for (unsigned i = 1; i <= options.count; i++) {
@@ -488,6 +491,11 @@ static void run_commands(void)
         run_command(get_random);
         if (response_size() != RANDOM_SIZE || get_u32(response + 6) != 0) {
             fail("TPM2_GetRandom is answered", get_u32(response + 6));
+        }
+        if (i % PROGRESS == 0) {
+            put_text("progress: ");
+            put_number(i);
+            put_char('\n');
         }
     }
 }
