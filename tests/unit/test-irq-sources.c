@@ -336,6 +336,34 @@ static void test_reset_while_a_command_runs_lowers_the_line_for_good(void **stat
     assert_int_equal(pending(machine, 0), 0);
 }
 
+static TISMachine *machine_of_callback;
+static unsigned starts_at_fall;
+
+static void note_starts(FakeHost *host, bool level)
+{
+    (void)host;
+    if (!level) {
+        starts_at_fall = machine_of_callback->tpm->starts;
+    }
+}
+
+/* A TPM that is slow to be told to start does not keep the line up. */
+static void test_reset_lowers_the_line_before_it_starts_the_tpm(void **state)
+{
+    TISMachine *machine = machine_with(state, INT_ALL);
+    unsigned starts = machine->tpm->starts;
+
+    tis_sts_set(machine, 0, STS_READY);
+    machine_of_callback = machine;
+    machine->host.on_irq = note_starts;
+    /* an access from within the callback would do what is next, too */
+    g_atomic_pointer_set(&machine->host.device, NULL);
+    tpmdev_device_reset(machine->device);
+    assert_line(machine, false);
+    assert_int_equal(starts_at_fall, starts);
+    assert_int_equal(machine->tpm->starts, starts + 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, tis_setup_2_0, tis_teardown)
 
 int main(void)
@@ -354,6 +382,7 @@ int main(void)
         TEST(test_seize_interrupts_the_winner_when_the_command_has_ended),
         TEST(test_seize_leaves_what_the_loser_has_pending),
         TEST(test_reset_while_a_command_runs_lowers_the_line_for_good),
+        TEST(test_reset_lowers_the_line_before_it_starts_the_tpm),
     };
 
     return cmocka_run_group_tests_name("irq-sources", tests, NULL, NULL);
