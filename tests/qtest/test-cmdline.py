@@ -123,6 +123,10 @@ MISTAKES = [
      ["tpm-crb: invalid parameter 'colour'; it takes"]),
     ('localities of a TIS device', NULL + ['-device', 'tpm-tis,tpmdev=tpm0,localities=on'],
      ["'localities'"]),
+    ('chunks of a CRB device', NULL + ['-device', 'tpm-crb,tpmdev=tpm0,chunk=4k'],
+     ["parameter 'chunk' is '4k'; it must be on or off"]),
+    ('page without an address', NULL + ['-device', 'tpm-crb,tpmdev=tpm0,buffer=page'],
+     ["parameters 'buffer=page' and 'buffer-address' go together; give both"]),
     ('physical presence memory', NULL + ['-device', 'tpm-tis,tpmdev=tpm0,ppi=on'],
      ["Property 'ppi' cannot be on"]),
 
