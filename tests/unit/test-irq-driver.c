@@ -31,7 +31,7 @@ typedef struct Driver {
     bool crb;
     unsigned active; /* the locality in use */
 
-    GMutex lock; /* for the four below */
+    GMutex lock; /* for the line */
     GCond changed;
     bool level; /* the line, as the device has told it */
     unsigned rises;
