@@ -47,7 +47,7 @@ static const uint8_t command[12] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 
 
 static void tpm_complete(Machine *m, size_t size)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_TIS_BUFFER_SIZE];
 
     size = CLAMP(size, TPM_HEADER_SIZE, m->agreed);
     memset(response, 0x5A, sizeof(response));

@@ -66,7 +66,7 @@ typedef struct Machine {
     bool was_written;
     uint32_t address;
     uint16_t given;
-    uint8_t command[TPM_BUFFER_SIZE_MAX]; /* as it was read */
+    uint8_t command[TPM_SPAPR_BUFFER_SIZE]; /* as it was read */
     size_t read_size;
 } Machine;
 
@@ -83,7 +83,7 @@ static void put_be32(uint8_t *p, size_t value)
 
 static void tpm_complete(Machine *m, size_t size)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_SPAPR_BUFFER_SIZE];
 
     size = CLAMP(size, TPM_HEADER_SIZE, m->agreed);
     tpmdev_failure_response(m->version, response);
@@ -389,7 +389,7 @@ static void op_write_memory(Machine *m)
 
 static void op_complete_with(Machine *m)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX + 16];
+    uint8_t response[TPM_SPAPR_BUFFER_SIZE + 16];
     size_t size = input_bytes(m->input, response, input_u16(m->input) % sizeof(response));
 
     m->executing = false;

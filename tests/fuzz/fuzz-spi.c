@@ -55,7 +55,7 @@ static void put_be32(uint8_t *p, size_t value)
 
 static void tpm_complete(Side *side, size_t size)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_TIS_BUFFER_SIZE];
 
     size = CLAMP(size, TPM_HEADER_SIZE, side->agreed);
     tpmdev_failure_response(side->version, response);
@@ -267,10 +267,10 @@ static void op_frame(Machine *m, Input *input)
 /* What a driver does, in one go: get the locality, write a command by frames, start it. */
 static void op_command(Machine *m, Input *input)
 {
-    uint8_t command[TPM_BUFFER_SIZE_MAX] = { 0 };
+    uint8_t command[TPM_TIS_BUFFER_SIZE] = { 0 };
     uint32_t page = input_u8(input) % LOCALITIES << 12;
     uint8_t choice = input_u8(input);
-    size_t size = choice < 0xF0 ? TPM_HEADER_SIZE + choice : TPM_BUFFER_SIZE_MAX - (0xFFu - choice);
+    size_t size = choice < 0xF0 ? TPM_HEADER_SIZE + choice : TPM_TIS_BUFFER_SIZE - (0xFFu - choice);
 
     command[0] = m->sides[0].version == TPM_VERSION_1_2 ? 0x00 : 0x80;
     command[1] = m->sides[0].version == TPM_VERSION_1_2 ? 0xC1 : 0x01;

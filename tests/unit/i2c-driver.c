@@ -11,7 +11,7 @@
 
 TISMachine *i2c_machine_prepare(void)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_TIS_BUFFER_SIZE);
 
     machine->config.interface = TPM_INTERFACE_TIS_I2C;
     return machine;
@@ -159,7 +159,7 @@ void i2c_start_command(TISMachine *machine, const void *command, size_t size)
 
 void i2c_assert_response(TISMachine *machine, const void *response, size_t size)
 {
-    uint8_t got[TPM_BUFFER_SIZE_MAX];
+    uint8_t got[TPM_TIS_BUFFER_SIZE];
 
     assert_in_range(size, 1, sizeof(got));
     assert_int_equal(i2c_read_word(machine, NUM_STS), size << 8 | 0x90);

@@ -314,7 +314,7 @@ static void drive(TPMBackend *backend, bool crb, bool window)
 /* A TPM that answers from a thread of its own, or with a window perhaps from a poll. */
 static void drive_fake(bool crb, bool window)
 {
-    FakeBackend *tpm = fake_backend_new(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    FakeBackend *tpm = fake_backend_new(TPM_VERSION_2_0, FAKE_FULL, TPM_TIS_BUFFER_SIZE);
 
     fake_backend_respond_with_size(tpm, 20);
     tpm->submit_when = window ? FAKE_SOMEHOW : FAKE_BY_THREAD;

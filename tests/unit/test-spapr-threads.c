@@ -205,7 +205,7 @@ static gpointer asker_thread(gpointer data)
 
 static void crowd_begin(Crowd *crowd, FakeWhen when, bool window)
 {
-    SpaprMachine *machine = spapr_machine_prepare(TPM_VERSION_2_0, TPM_BUFFER_SIZE_MAX);
+    SpaprMachine *machine = spapr_machine_prepare(TPM_VERSION_2_0, TPM_SPAPR_BUFFER_SIZE);
 
     *crowd = (Crowd){ .machine = machine };
     g_mutex_init(&crowd->lock);

@@ -21,7 +21,7 @@ static uint32_t transmit(I2CGuest *guest, const void *command, size_t size, uint
                          size_t *response_size)
 {
     const char *wrong =
-        i2c_guest_transmit(guest, command, size, response, TPM_BUFFER_SIZE_MAX, response_size);
+        i2c_guest_transmit(guest, command, size, response, TPM_TIS_BUFFER_SIZE, response_size);
 
     if (wrong) {
         fail_msg("%s", wrong);
@@ -68,7 +68,7 @@ static TPMDevice *plug(TPMBackend *backend)
 /* GetRandom of a size that changes, and in between what is said of a property. */
 static void carry_commands(I2CGuest *guest, unsigned count)
 {
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_TIS_BUFFER_SIZE];
     uint8_t random[sizeof(get_random)];
     size_t size;
 
@@ -122,7 +122,7 @@ static void test_each_locality_carries_commands(void **state)
 
     for (uint8_t locality = 0; locality < 4; locality++) {
         I2CGuest guest = { .device = device, .locality = locality };
-        uint8_t response[TPM_BUFFER_SIZE_MAX];
+        uint8_t response[TPM_TIS_BUFFER_SIZE];
         size_t size;
 
         assert_good_probe(&guest);
@@ -139,7 +139,7 @@ static void test_largest_command_and_response_pass(void **state)
 {
     TISMachine *machine = *state;
     I2CGuest guest = { .device = machine->device };
-    uint8_t command[TPM_BUFFER_SIZE_MAX], response[TPM_BUFFER_SIZE_MAX];
+    uint8_t command[TPM_TIS_BUFFER_SIZE], response[TPM_TIS_BUFFER_SIZE];
     size_t size;
 
     tis_make_command(TPM_VERSION_2_0, command, sizeof(command));
@@ -156,7 +156,7 @@ static void test_every_byte_garbled_on_the_bus_is_found_by_the_checksum(void **s
 {
     static const unsigned sent[] = { 1, 2, 7, 8, 9, 10, 11, 12 }; /* a wrong size is found before */
     TISMachine *machine = *state;
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_TIS_BUFFER_SIZE];
     size_t size;
 
     fake_backend_respond_with_size(machine->tpm, 20);

@@ -440,7 +440,7 @@ static void test_every_byte_is_counted(void **state)
 
 static void test_tpm_1_2_is_refused(void **state)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_1_2, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_1_2, FAKE_FULL, TPM_TIS_BUFFER_SIZE);
     GError *error = NULL;
 
     (void)state;

@@ -19,7 +19,7 @@
 
 static TISMachine *new_machine(TPMVersion version, unsigned wait_states)
 {
-    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_TIS_BUFFER_SIZE);
 
     machine->config.interface = TPM_INTERFACE_TIS_SPI;
     machine->config.wait_states = wait_states;
@@ -44,7 +44,7 @@ static void assert_no_problem(const SPIDriver *driver)
 /* A command whose response is as long, with the same bytes behind its header. */
 static void assert_echo(SPIDriver *driver, TPMVersion version, unsigned locality, size_t size)
 {
-    uint8_t command[TPM_BUFFER_SIZE_MAX], response[TPM_BUFFER_SIZE_MAX];
+    uint8_t command[TPM_TIS_BUFFER_SIZE], response[TPM_TIS_BUFFER_SIZE];
 
     tis_make_command(version, command, size);
     size_t got = spi_command(driver, locality, command, size, response, sizeof(response));
@@ -154,7 +154,7 @@ static void test_a_command_of_4097_bytes_is_answered_with_an_error(void **state)
     TISMachine *machine = *state;
     SPIDriver driver = { .device = machine->device };
     uint8_t command[4097] = { 0x80, 0x01, 0, 0, 0x10, 0x01, 0, 0, 0x01, 0x7B };
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_TIS_BUFFER_SIZE];
     size_t size = spi_command(&driver, 0, command, sizeof(command), response, sizeof(response));
 
     assert_no_problem(&driver);
@@ -308,7 +308,7 @@ static void assert_hash(SPIDriver *driver, unsigned number)
                                 BE16(4),      BE32(number), /* data */
                                 BE16(0x000B), BE32(0x40000007u) };
     const uint8_t data[] = { BE32(number) };
-    uint8_t response[TPM_BUFFER_SIZE_MAX], digest[32];
+    uint8_t response[TPM_TIS_BUFFER_SIZE], digest[32];
     gsize digest_size = sizeof(digest);
     GChecksum *checksum = g_checksum_new(G_CHECKSUM_SHA256);
     size_t size = spi_command(driver, 0, command, sizeof(command), response, sizeof(response));
@@ -328,7 +328,7 @@ static void test_a_thousand_commands_on_libtpms(void **state)
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMDeviceStatistics statistics = { .size = sizeof(statistics) };
     TPMBackend *backend = try_new(fixture, TPM_VERSION_2_0);
-    uint8_t response[TPM_BUFFER_SIZE_MAX];
+    uint8_t response[TPM_TIS_BUFFER_SIZE];
 
     config.interface = TPM_INTERFACE_TIS_SPI;
     config.wait_states = 2;

@@ -27,7 +27,7 @@ typedef struct Pair {
 
 static TISMachine *new_machine(TPMInterface interface, unsigned wait_states)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_TIS_BUFFER_SIZE);
 
     machine->config.interface = interface;
     machine->config.wait_states = wait_states;

@@ -18,7 +18,7 @@
 
 static TISMachine *new_machine(TPMVersion version, unsigned wait_states)
 {
-    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_TIS_BUFFER_SIZE);
 
     machine->config.interface = TPM_INTERFACE_TIS_SPI;
     machine->config.wait_states = wait_states;
