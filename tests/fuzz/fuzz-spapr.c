@@ -176,6 +176,12 @@ static void forget(Machine *m)
     m->under_way = false;
 }
 
+/* What device and TPM agree on. */
+static size_t buffer_size(const Machine *m)
+{
+    return MIN(tpmdev_backend_get_buffer_size(m->backend), TPM_SPAPR_BUFFER_SIZE);
+}
+
 /* The answer to all but a command; 0: none. */
 static uint64_t answer_to(const Machine *m, unsigned what)
 {
@@ -189,7 +195,7 @@ static uint64_t answer_to(const Machine *m, unsigned what)
     case GET_VERSION:
         return answer | (m->version == TPM_VERSION_1_2 ? 1 : 2);
     case GET_RTCE_SIZE:
-        return answer | (uint64_t)tpmdev_backend_get_buffer_size(m->backend) << 32;
+        return answer | (uint64_t)buffer_size(m) << 32;
     case SUSPEND:
         return answer;
     default:
@@ -222,7 +228,7 @@ static bool host_dma_read(void *opaque, uint64_t address, void *data, size_t siz
     unsigned generation = m->generation;
 
     FUZZ_CHECK(m->under_way && !m->was_read && address == m->address);
-    FUZZ_CHECK(size == MIN(m->given, tpmdev_backend_get_buffer_size(m->backend)) && size > 0);
+    FUZZ_CHECK(size == MIN(m->given, buffer_size(m)) && size > 0);
     m->was_read = true;
     enter(m);
     if (good) {
@@ -250,7 +256,7 @@ static bool host_dma_write(void *opaque, uint64_t address, const void *data, siz
     FUZZ_CHECK(m->under_way && !m->was_written && address == m->address);
     FUZZ_CHECK(!m->executing || m->tpm_generation != m->generation);
     FUZZ_CHECK(m->was_read || m->given == 0);
-    FUZZ_CHECK(size >= TPM_HEADER_SIZE && size <= tpmdev_backend_get_buffer_size(m->backend));
+    FUZZ_CHECK(size >= TPM_HEADER_SIZE && size <= buffer_size(m));
     put_be32(field, size);
     FUZZ_CHECK(memcmp((const uint8_t *)data + 2, field, sizeof(field)) == 0);
     m->was_written = true;
