@@ -20,6 +20,8 @@ typedef struct TPMBackendClient {
     void (*started)(void *client, const GError *error);
     /* The command is done; response is well formed. error is set if it had to be made up here. */
     void (*completed)(void *client, const uint8_t *response, size_t size, const GError *error);
+    /* A step of a hash sequence is done: error is NULL, or says why nothing was measured. */
+    void (*hashed)(void *client, const GError *error);
     /* The tpmEstablished flag, once it is known and whenever it changes. */
     void (*established)(void *client, bool established);
     /* The TPM failed while there was nothing to do. */
@@ -39,14 +41,17 @@ void tpm_backend_unbind(TPMBackend *backend);
 
 /*
  * The device side of the state table in <tpmdev/backend.h>. The client makes these calls one at
- * a time, and start and submit only when the last start or submit has been answered.
+ * a time, and start, submit and hash only when the last of these has been answered.
  *
  * A command is copied in by tpm_backend_load(), which only copies and so may be called under the
- * client's lock, and then sent by tpm_backend_submit(), which may not.
+ * client's lock, and then sent by tpm_backend_submit(), which may not. So with a step of a hash
+ * sequence, which is for a backend that can.
  */
 void tpm_backend_start(TPMBackend *backend, size_t buffer_size);
 void tpm_backend_load(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size);
 void tpm_backend_submit(TPMBackend *backend, bool linger);
+void tpm_backend_load_hash(TPMBackend *backend, TPMHashStep step, const uint8_t *data, size_t size);
+void tpm_backend_hash(TPMBackend *backend);
 void tpm_backend_poll(TPMBackend *backend);
 void tpm_backend_linger_end(TPMBackend *backend);
 void tpm_backend_cancel(TPMBackend *backend);
@@ -54,6 +59,9 @@ void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality);
 
 /* While a start is under way: see to its end without the host's context being run. */
 void tpm_backend_pump(TPMBackend *backend);
+
+/* Can the TPM do the D-RTM hash sequence? */
+bool tpm_backend_can_hash(const TPMBackend *backend);
 
 /* Can submit be called with linger set? */
 bool tpm_backend_can_linger(const TPMBackend *backend);

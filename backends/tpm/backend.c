@@ -21,6 +21,8 @@ typedef enum BackendState {
     BACKEND_STARTING,  /* start() was called and not answered */
     BACKEND_READY,     /* waiting for a command */
     BACKEND_EXECUTING, /* submit() was called and not answered */
+    BACKEND_OPEN,      /* in a hash sequence, waiting for its next step */
+    BACKEND_HASHING,   /* hash() was called and not answered */
     BACKEND_FAILED,    /* failed(); only start() leads out of it */
 } BackendState;
 
@@ -30,6 +32,7 @@ typedef enum News {
     NEWS_COMPLETED = 1 << 1,
     NEWS_ESTABLISHED = 1 << 2,
     NEWS_FAILED = 1 << 3,
+    NEWS_HASHED = 1 << 4,
 } News;
 
 struct TPMBackend {
@@ -39,12 +42,16 @@ struct TPMBackend {
     char *id;
     TPMVersion version;
     size_t tpm_buffer_size; /* what the TPM takes */
+    bool can_hash;
 
     GMutex lock; /* for all below */
     BackendState state;
     size_t buffer_size; /* what device and TPM agreed on at the last start */
     TPMCommand command; /* the one under way */
     uint8_t *command_data;
+    TPMHashStep hash_step; /* the one under way */
+    size_t hash_size;
+    uint8_t *hash_data; /* of TPM_HASH_CHUNK_MAX bytes; NULL if it cannot hash */
 
     const TPMBackendClient *callbacks; /* NULL while no device is bound */
     void *client;
@@ -62,6 +69,7 @@ struct TPMBackend {
     size_t response_size;
     GError *start_error;
     GError *response_error;
+    GError *hash_error;
     GError *failure;
 };
 
@@ -81,6 +89,12 @@ static void release_context(GMainContext *context, bool own_context)
     }
 }
 
+/* A program built before there was the member has none. */
+static bool info_hashing(const TPMBackendInfo *info)
+{
+    return info->size >= offsetof(TPMBackendInfo, hashing) + sizeof(info->hashing) && info->hashing;
+}
+
 static bool backend_new_check(const TPMBackendClass *klass, const char *id,
                               const TPMBackendInfo *info, GError **error)
 {
@@ -95,6 +109,8 @@ static bool backend_new_check(const TPMBackendClass *klass, const char *id,
         wrong = "the version is neither TPM_VERSION_1_2 nor TPM_VERSION_2_0";
     } else if (info->buffer_size < TPM_BUFFER_SIZE_MIN) {
         wrong = "the buffer size is below TPM_BUFFER_SIZE_MIN";
+    } else if (info_hashing(info) && !TPM_CLASS_HAS(klass, hash)) {
+        wrong = "the info says that it can hash, and the class lacks hash()";
     }
     if (wrong) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION, "TPM backend: %s", wrong);
@@ -118,9 +134,19 @@ TPMBackend *tpmdev_backend_new(const TPMBackendClass *klass, const char *id,
     backend->tpm_buffer_size = MIN(info->buffer_size, TPM_BUFFER_SIZE_MAX);
     backend->command_data = g_malloc(backend->tpm_buffer_size);
     backend->response = g_malloc(backend->tpm_buffer_size);
+    backend->can_hash = info_hashing(info);
+    backend->hash_data = backend->can_hash ? g_malloc(TPM_HASH_CHUNK_MAX) : NULL;
     g_mutex_init(&backend->lock);
     g_cond_init(&backend->client_idle);
     return backend;
+}
+
+static void clear_errors(TPMBackend *backend)
+{
+    g_clear_error(&backend->start_error);
+    g_clear_error(&backend->response_error);
+    g_clear_error(&backend->hash_error);
+    g_clear_error(&backend->failure);
 }
 
 TPMBackend *tpmdev_backend_ref(TPMBackend *backend)
@@ -138,9 +164,8 @@ TPMBackend *tpmdev_backend_unref(TPMBackend *backend)
     g_mutex_clear(&backend->lock);
     g_cond_clear(&backend->client_idle);
     release_context(backend->context, backend->own_context);
-    g_clear_error(&backend->start_error);
-    g_clear_error(&backend->response_error);
-    g_clear_error(&backend->failure);
+    clear_errors(backend);
+    g_free(backend->hash_data);
     g_free(backend->command_data);
     g_free(backend->response);
     g_free(backend->id);
@@ -181,8 +206,30 @@ typedef struct Delivery {
     bool established;
     GError *start_error;
     GError *response_error;
+    GError *hash_error;
     GError *failure;
 } Delivery;
+
+static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
+                          const TPMBackendClient *callbacks, void *client)
+{
+    if (delivery->news & NEWS_ESTABLISHED) {
+        callbacks->established(client, delivery->established);
+    }
+    if (delivery->news & NEWS_FAILED) {
+        callbacks->failed(client, delivery->failure);
+    }
+    if (delivery->news & NEWS_STARTED) {
+        callbacks->started(client, delivery->start_error);
+    }
+    if (delivery->news & NEWS_COMPLETED) {
+        callbacks->completed(client, backend->response, backend->response_size,
+                             delivery->response_error);
+    }
+    if (delivery->news & NEWS_HASHED) {
+        callbacks->hashed(client, delivery->hash_error);
+    }
+}
 
 /*
  * Called with the lock held, returns with it held. The response stays where it is: the client
@@ -195,6 +242,7 @@ static void deliver_locked(TPMBackend *backend)
         .established = backend->established,
         .start_error = g_steal_pointer(&backend->start_error),
         .response_error = g_steal_pointer(&backend->response_error),
+        .hash_error = g_steal_pointer(&backend->hash_error),
         .failure = g_steal_pointer(&backend->failure),
     };
     const TPMBackendClient *callbacks = backend->callbacks;
@@ -204,19 +252,7 @@ static void deliver_locked(TPMBackend *backend)
     if (callbacks && delivery.news) {
         backend->client_calls++;
         g_mutex_unlock(&backend->lock);
-        if (delivery.news & NEWS_ESTABLISHED) {
-            callbacks->established(client, delivery.established);
-        }
-        if (delivery.news & NEWS_FAILED) {
-            callbacks->failed(client, delivery.failure);
-        }
-        if (delivery.news & NEWS_STARTED) {
-            callbacks->started(client, delivery.start_error);
-        }
-        if (delivery.news & NEWS_COMPLETED) {
-            callbacks->completed(client, backend->response, backend->response_size,
-                                 delivery.response_error);
-        }
+        delivery_tell(&delivery, backend, callbacks, client);
         g_mutex_lock(&backend->lock);
         if (--backend->client_calls == 0) {
             g_cond_broadcast(&backend->client_idle);
@@ -224,6 +260,7 @@ static void deliver_locked(TPMBackend *backend)
     }
     g_clear_error(&delivery.start_error);
     g_clear_error(&delivery.response_error);
+    g_clear_error(&delivery.hash_error);
     g_clear_error(&delivery.failure);
 }
 
@@ -335,9 +372,7 @@ void tpm_backend_unbind(TPMBackend *backend)
 
     backend->state = BACKEND_STOPPED;
     backend->news = 0;
-    g_clear_error(&backend->start_error);
-    g_clear_error(&backend->response_error);
-    g_clear_error(&backend->failure);
+    clear_errors(backend);
     g_mutex_unlock(&backend->lock);
 
     if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
@@ -366,10 +401,17 @@ static void caller_leave(TPMBackend *backend)
     g_mutex_unlock(&backend->lock);
 }
 
+/* Has the class been asked for something it has not answered? With the lock held. */
+static bool is_busy(const TPMBackend *backend)
+{
+    return backend->state == BACKEND_STARTING || backend->state == BACKEND_EXECUTING ||
+           backend->state == BACKEND_HASHING;
+}
+
 void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
 {
     g_mutex_lock(&backend->lock);
-    g_assert(backend->state != BACKEND_STARTING && backend->state != BACKEND_EXECUTING);
+    g_assert(!is_busy(backend));
     backend->state = BACKEND_STARTING;
     backend->buffer_size = MIN(buffer_size, backend->tpm_buffer_size);
     buffer_size = backend->buffer_size;
@@ -400,7 +442,7 @@ void tpm_backend_load(TPMBackend *backend, uint8_t locality, const uint8_t *data
 void tpm_backend_submit(TPMBackend *backend, bool linger)
 {
     g_mutex_lock(&backend->lock);
-    g_assert(backend->state != BACKEND_STARTING && backend->state != BACKEND_EXECUTING);
+    g_assert(!is_busy(backend) && backend->state != BACKEND_OPEN);
     backend->caller = g_thread_self();
     if (backend->state == BACKEND_READY) {
         backend->state = BACKEND_EXECUTING;
@@ -413,6 +455,52 @@ void tpm_backend_submit(TPMBackend *backend, bool linger)
                                                           backend->id));
         deliver_locked(backend);
         g_mutex_unlock(&backend->lock);
+    }
+    caller_leave(backend);
+}
+
+bool tpm_backend_can_hash(const TPMBackend *backend)
+{
+    return backend->can_hash;
+}
+
+void tpm_backend_load_hash(TPMBackend *backend, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    g_assert(backend->can_hash && size <= TPM_HASH_CHUNK_MAX);
+    g_assert((step == TPM_HASH_DATA) == (size > 0));
+    if (size > 0) {
+        memcpy(backend->hash_data, data, size);
+    }
+    backend->hash_step = step;
+    backend->hash_size = size;
+}
+
+/* Called with the lock held. The rows of a step in the table, but for "failure". */
+static bool may_hash(const TPMBackend *backend)
+{
+    return backend->state == (backend->hash_step == TPM_HASH_START ? BACKEND_READY : BACKEND_OPEN);
+}
+
+void tpm_backend_hash(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    backend->caller = g_thread_self();
+    if (backend->state == BACKEND_STOPPED || backend->state == BACKEND_FAILED) {
+        g_clear_error(&backend->hash_error);
+        backend->hash_error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM,
+                                          "TPM backend '%s' has failed; the D-RTM measurement was "
+                                          "not made",
+                                          backend->id);
+        backend->news |= NEWS_HASHED;
+        deliver_locked(backend);
+        g_mutex_unlock(&backend->lock);
+    } else {
+        g_assert(may_hash(backend));
+        backend->state = BACKEND_HASHING;
+        g_mutex_unlock(&backend->lock);
+        backend->klass->hash(backend->self, backend->hash_step,
+                             backend->hash_size > 0 ? backend->hash_data : NULL,
+                             backend->hash_size);
     }
     caller_leave(backend);
 }
@@ -481,6 +569,8 @@ void tpmdev_backend_started(TPMBackend *backend)
     case BACKEND_STOPPED:
     case BACKEND_READY:
     case BACKEND_EXECUTING:
+    case BACKEND_OPEN:
+    case BACKEND_HASHING:
     case BACKEND_FAILED:
         break;
     }
@@ -508,6 +598,27 @@ void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t s
     case BACKEND_STOPPED:
     case BACKEND_STARTING:
     case BACKEND_READY:
+    case BACKEND_OPEN:
+    case BACKEND_HASHING:
+    case BACKEND_FAILED:
+        break;
+    }
+    tell_and_unlock(backend);
+}
+
+void tpmdev_backend_hashed(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    switch (backend->state) {
+    case BACKEND_HASHING:
+        backend->state = backend->hash_step == TPM_HASH_END ? BACKEND_READY : BACKEND_OPEN;
+        backend->news |= NEWS_HASHED;
+        break;
+    case BACKEND_STOPPED:
+    case BACKEND_STARTING:
+    case BACKEND_READY:
+    case BACKEND_EXECUTING:
+    case BACKEND_OPEN:
     case BACKEND_FAILED:
         break;
     }
@@ -526,8 +637,14 @@ void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
     case BACKEND_EXECUTING:
         complete_with_failure_locked(backend, g_error_copy(error));
         break;
+    case BACKEND_HASHING:
+        g_clear_error(&backend->hash_error);
+        backend->hash_error = g_error_copy(error);
+        backend->news |= NEWS_HASHED;
+        break;
     case BACKEND_STOPPED:
     case BACKEND_READY:
+    case BACKEND_OPEN:
         g_clear_error(&backend->failure);
         backend->failure = g_error_copy(error);
         backend->news |= NEWS_FAILED;

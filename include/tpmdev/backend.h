@@ -14,20 +14,26 @@
  * The state of a backend and what each call does in it. backends/tpm/backend.c holds every
  * backend to this table, so a class needs no checks of its own.
  *
- *                 STOPPED      STARTING      READY         EXECUTING      FAILED
- *   device side
- *     start       → STARTING   refused       → STARTING    refused        → STARTING
- *     submit      failure      refused       → EXECUTING   refused        failure
- *     cancel      no effect    no effect     no effect     class cancel   no effect
- *   backend side
- *     started     dropped      → READY       dropped       dropped        dropped
- *     complete    dropped      dropped       dropped       → READY        dropped
- *     failed      → FAILED     → FAILED      → FAILED      → FAILED       stays
+ *              STOPPED    STARTING  READY       EXECUTING    OPEN       HASHING   FAILED
+ * device side
+ *   start      → STARTING refused   → STARTING  refused      → STARTING refused   → STARTING
+ *   submit     failure    refused   → EXECUTING refused      refused    refused   failure
+ *   hash start failure    refused   → HASHING   refused      refused    refused   failure
+ *   hash data  failure    refused   refused     refused      → HASHING  refused   failure
+ *   hash end   failure    refused   refused     refused      → HASHING  refused   failure
+ *   cancel     no effect  no effect no effect   class cancel no effect  no effect no effect
+ * backend side
+ *   started    dropped    → READY   dropped     dropped      dropped    dropped   dropped
+ *   complete   dropped    dropped   dropped     → READY      dropped    dropped   dropped
+ *   hashed     dropped    dropped   dropped     dropped      dropped    → OPEN    dropped
+ *   failed     → FAILED   → FAILED  → FAILED    → FAILED     → FAILED   → FAILED  stays
  *
- * "failure": the command is answered at once with the failure response of the TPM's version.
+ * OPEN is a D-RTM hash sequence between two of its steps; the answer to its end leads to READY.
+ * "failure": the command is answered at once with the failure response of the TPM's version, a
+ * step of a hash sequence with an error.
  * "refused": an error of the device side that cannot happen through libtpmdev's own devices.
  * "dropped": ignored; a backend that answers twice or late does no harm. A command under way
- * when a backend fails ends with the failure response.
+ * when a backend fails ends with the failure response, a hash sequence with an error.
  */
 #ifndef TPMDEV_BACKEND_H
 #define TPMDEV_BACKEND_H
@@ -50,6 +56,9 @@ G_BEGIN_DECLS
 
 /** The largest command or response of most TPMs, in bytes. */
 #define TPM_BUFFER_SIZE_COMMON 4096u
+
+/** The most bytes a hash sequence hands over at a time, TPMBackendClass.hash(). */
+#define TPM_HASH_CHUNK_MAX 1024u
 
 /** The smallest buffer a backend may have, in bytes; swtpm's protocol allows stand-ins this. */
 #define TPM_BUFFER_SIZE_MIN 128u
@@ -83,6 +92,19 @@ typedef struct TPMCommand {
     size_t size;
     const uint8_t *data;
 } TPMCommand;
+
+/**
+ * TPMHashStep: the steps of a D-RTM hash sequence (TPM 2.0 Part 1, "Dynamic Root of Trust
+ * Measurement" and "H-CRTM Event Sequence"; PC Client Platform TPM Profile, "TPM_HASH_START")
+ * @TPM_HASH_START: _TPM_Hash_Start: begin a sequence
+ * @TPM_HASH_DATA:  _TPM_Hash_Data: more of what is measured; any number of these
+ * @TPM_HASH_END:   _TPM_Hash_End: the measurement is whole
+ */
+typedef enum TPMHashStep {
+    TPM_HASH_START,
+    TPM_HASH_DATA,
+    TPM_HASH_END,
+} TPMHashStep;
 
 /**
  * TPMBackendClass: what a kind of backend can do
@@ -169,6 +191,23 @@ typedef struct TPMBackendClass {
      * The last call. May block for a bounded time. A command still under way is abandoned.
      */
     void (*destroy)(void *self);
+
+    /**
+     * hash: (optional) a step of the D-RTM hash sequence
+     * @step: TPM_HASH_START, then any number of TPM_HASH_DATA, then TPM_HASH_END; a sequence is
+     *        ended before another begins
+     * @data: what TPM_HASH_DATA is to hash; stays valid and unchanged until the step is answered,
+     *        the backend fails, or is destroyed; NULL for the other steps
+     * @size: bytes at @data, 1 to TPM_HASH_CHUNK_MAX; 0 for the other steps
+     *
+     * Must not block. Answer with tpmdev_backend_hashed() or tpmdev_backend_failed(); a step the
+     * TPM refused is a failure, for no value of a PCR may be taken for the measurement then. Before
+     * TPM_HASH_END is answered, report what became of the tpmEstablished flag with
+     * tpmdev_backend_set_established(). No command comes between the steps, but start() may: the
+     * sequence is forgotten, as all that was under way. Called only where TPMBackendInfo.hashing
+     * says so.
+     */
+    void (*hash)(void *self, TPMHashStep step, const uint8_t *data, size_t size);
 } TPMBackendClass;
 
 /**
@@ -177,11 +216,15 @@ typedef struct TPMBackendClass {
  * @version:     its version
  * @buffer_size: bytes of the largest command and response it takes, TPM_BUFFER_SIZE_MIN to
  *               TPM_BUFFER_SIZE_MAX; more is taken as TPM_BUFFER_SIZE_MAX
+ * @hashing:     it can do the D-RTM hash sequence, and its class has hash()
+ *
+ * New members are only ever added at the end; one beyond @size is taken as zero.
  */
 typedef struct TPMBackendInfo {
     size_t size;
     TPMVersion version;
     size_t buffer_size;
+    bool hashing;
 } TPMBackendInfo;
 
 /* ---- for those who use a backend ---- */
@@ -378,10 +421,18 @@ TPMDEV_EXPORT
 void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t size);
 
 /**
+ * tpmdev_backend_hashed: the TPM has taken the step of the hash sequence
+ *
+ * Answers hash(). Any thread may call it, also from within hash().
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_hashed(TPMBackend *backend);
+
+/**
  * tpmdev_backend_failed: the TPM is gone or in no state to serve
  * @error: what happened, in words; copied
  *
- * Answers start() or submit(), or comes unasked. Any thread may call it.
+ * Answers start(), submit() or hash(), or comes unasked. Any thread may call it.
  */
 TPMDEV_EXPORT
 void tpmdev_backend_failed(TPMBackend *backend, const GError *error);

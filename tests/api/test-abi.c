@@ -87,6 +87,7 @@ G_STATIC_ASSERT(TPM_ERROR_INVALID_OPTION == 0 && TPM_ERROR_MISSING_OPTION == 1);
 G_STATIC_ASSERT(TPM_ERROR_NOT_FOUND == 2 && TPM_ERROR_IN_USE == 3 && TPM_ERROR_IO == 4);
 G_STATIC_ASSERT(TPM_ERROR_TIMED_OUT == 5 && TPM_ERROR_PROTOCOL == 6);
 G_STATIC_ASSERT(TPM_ERROR_UNSUPPORTED == 7 && TPM_ERROR_STATE_DAMAGED == 8);
+G_STATIC_ASSERT(TPM_HASH_START == 0 && TPM_HASH_DATA == 1 && TPM_HASH_END == 2);
 G_STATIC_ASSERT(TPM_ERROR_STATE_MISMATCH == 9 && TPM_ERROR_TPM == 10);
 
 /* ---- structs at the end of what may be accessed ---- */
@@ -441,7 +442,7 @@ static void test_a_backend_class_that_ends_too_soon_is_refused(void **state)
 static void test_backend_infos_of_0_1_and_of_later_work(void **state)
 {
     BackendInfo_0_1 info = { sizeof(info), TPM_VERSION_2_0, 4096 };
-    TPMBackendInfo present = { sizeof(present), TPM_VERSION_2_0, 4096 };
+    TPMBackendInfo present = { sizeof(present), TPM_VERSION_2_0, 4096, false };
 
     (void)state;
     check_class(&old_class, first_bytes_of(&info, sizeof(info)));

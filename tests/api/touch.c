@@ -30,6 +30,7 @@ static const struct {
     TOUCH(tpmdev_backend_get_type),
     TOUCH(tpmdev_backend_get_types),
     TOUCH(tpmdev_backend_get_version),
+    TOUCH(tpmdev_backend_hashed),
     TOUCH(tpmdev_backend_libtpms_new),
     TOUCH(tpmdev_backend_new),
     TOUCH(tpmdev_backend_new_from_string),

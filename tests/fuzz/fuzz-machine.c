@@ -282,7 +282,7 @@ void machine_new(Machine *m, uint8_t shape, size_t buffer_size, const TPMDeviceC
                  GMainContext *context)
 {
     TPMBackendInfo info = { sizeof(info), shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
-                            buffer_size };
+                            buffer_size, false };
     TPMHost host = TPM_HOST_INIT;
 
     m->version = info.version;

@@ -40,6 +40,17 @@ static void on_completed(void *opaque, const uint8_t *response, size_t size, con
     g_mutex_unlock(&client->lock);
 }
 
+static void on_hashed(void *opaque, const GError *error)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    client->hashed++;
+    replace_message(&client->hash_error, error);
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
 static void on_established(void *opaque, bool established)
 {
     BackendClient *client = opaque;
@@ -64,6 +75,7 @@ static void on_failed(void *opaque, const GError *error)
 static const TPMBackendClient client_callbacks = {
     .started = on_started,
     .completed = on_completed,
+    .hashed = on_hashed,
     .established = on_established,
     .failed = on_failed,
 };
@@ -88,6 +100,7 @@ void backend_client_unbind(BackendClient *client)
     g_cond_clear(&client->changed);
     g_free(client->start_error);
     g_free(client->response_error);
+    g_free(client->hash_error);
     g_free(client->failure);
 }
 
@@ -148,6 +161,44 @@ void backend_client_wait_established(BackendClient *client, bool established)
         }
     }
     g_mutex_unlock(&client->lock);
+}
+
+void backend_client_hash(BackendClient *client, TPMHashStep step, const void *data, size_t size)
+{
+    tpm_backend_load_hash(client->backend, step, data, size);
+    tpm_backend_hash(client->backend);
+}
+
+void backend_client_wait_hashed(BackendClient *client, unsigned hashed)
+{
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->hashed, hashed, "answer to hash()");
+    g_mutex_unlock(&client->lock);
+}
+
+/* A step and its answer. */
+static bool hash_step(BackendClient *client, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    g_mutex_lock(&client->lock);
+    unsigned wanted = client->hashed + 1;
+    g_mutex_unlock(&client->lock);
+
+    backend_client_hash(client, step, data, size);
+    backend_client_wait_hashed(client, wanted);
+    g_mutex_lock(&client->lock);
+    bool granted = !client->hash_error;
+    g_mutex_unlock(&client->lock);
+    return granted;
+}
+
+bool backend_client_measure(BackendClient *client, const uint8_t *data, size_t size, size_t piece)
+{
+    bool granted = hash_step(client, TPM_HASH_START, NULL, 0);
+
+    for (size_t done = 0; granted && done < size; done += piece) {
+        granted = hash_step(client, TPM_HASH_DATA, data + done, MIN(piece, size - done));
+    }
+    return granted && hash_step(client, TPM_HASH_END, NULL, 0);
 }
 
 uint32_t backend_client_command(BackendClient *client, const void *command, size_t size)

@@ -22,6 +22,8 @@ typedef struct BackendClient {
     uint8_t response[TPM_BUFFER_SIZE_MAX];
     size_t response_size;
     GThread *completed_on; /* the thread that brought it */
+    unsigned hashed;       /* answers to hash() */
+    char *hash_error;      /* of the last one, or NULL */
     bool established;
     unsigned failed; /* failures that came unasked */
     char *failure;   /* the last one's message */
@@ -46,6 +48,13 @@ void backend_client_wait_failed(BackendClient *client, unsigned failed);
 
 /* Wait until the established flag has this value. Fails the test at the deadline. */
 void backend_client_wait_established(BackendClient *client, bool established);
+
+/* Make a step of a hash sequence, without waiting; and wait until `hashed` has this number. */
+void backend_client_hash(BackendClient *client, TPMHashStep step, const void *data, size_t size);
+void backend_client_wait_hashed(BackendClient *client, unsigned hashed);
+
+/* A whole sequence, its data in pieces of this size; true when each step was granted. */
+bool backend_client_measure(BackendClient *client, const uint8_t *data, size_t size, size_t piece);
 
 /* Submit at locality 0, wait, and return the code of the response. */
 uint32_t backend_client_command(BackendClient *client, const void *command, size_t size);

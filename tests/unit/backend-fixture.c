@@ -70,6 +70,17 @@ static void class_reset_established(void *self, uint8_t locality)
     call_in_class(fixture);
 }
 
+static void class_hash(void *self, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    BackendFixture *fixture = self;
+
+    fixture->klass.hashes++;
+    fixture->klass.hash_step = step;
+    fixture->klass.hash_data = data;
+    fixture->klass.hash_size = size;
+    call_in_class(fixture);
+}
+
 static void class_destroy(void *self)
 {
     BackendFixture *fixture = self;
@@ -88,6 +99,7 @@ const TPMBackendClass fixture_class = {
     .cancel = class_cancel,
     .reset_established = class_reset_established,
     .destroy = class_destroy,
+    .hash = class_hash,
 };
 
 /* ---- the client ---- */
@@ -127,6 +139,11 @@ static void on_completed(void *client, const uint8_t *response, size_t size, con
     note(client, 'C', error);
 }
 
+static void on_hashed(void *client, const GError *error)
+{
+    note(client, error ? 'h' : 'H', error);
+}
+
 static void on_established(void *client, bool established)
 {
     note(client, established ? 'E' : 'e', NULL);
@@ -140,6 +157,7 @@ static void on_failed(void *client, const GError *error)
 static const TPMBackendClient client_callbacks = {
     .started = on_started,
     .completed = on_completed,
+    .hashed = on_hashed,
     .established = on_established,
     .failed = on_failed,
 };
@@ -148,7 +166,7 @@ static const TPMBackendClient client_callbacks = {
 
 static void new_backend(BackendFixture *fixture, const TPMBackendClass *klass, TPMVersion version)
 {
-    TPMBackendInfo info = { sizeof(info), version, FIXTURE_BUFFER_SIZE };
+    TPMBackendInfo info = { sizeof(info), version, FIXTURE_BUFFER_SIZE, klass->hash != NULL };
 
     fixture->backend = tpmdev_backend_new(klass, "tpm0", &info, fixture, NULL);
     assert_non_null(fixture->backend);
@@ -235,6 +253,15 @@ void fixture_submit(BackendFixture *fixture)
 
     tpm_backend_load(fixture->backend, 0, command, sizeof(command));
     tpm_backend_submit(fixture->backend, false);
+}
+
+void fixture_hash(BackendFixture *fixture, TPMHashStep step)
+{
+    bool has_data = step == TPM_HASH_DATA;
+
+    tpm_backend_load_hash(fixture->backend, step, has_data ? (const uint8_t *)"abc" : NULL,
+                          has_data ? 3 : 0);
+    tpm_backend_hash(fixture->backend);
 }
 
 void fixture_complete(BackendFixture *fixture, size_t size)

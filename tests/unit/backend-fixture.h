@@ -21,16 +21,22 @@ typedef struct ClassNotes {
     unsigned linger_ends;
     unsigned cancels;
     unsigned established_resets;
+    unsigned hashes;
     unsigned destroys;
     size_t start_buffer_size;
     TPMCommand command; /* its bytes are those of the backend */
     bool linger;
     uint8_t established_locality;
+    TPMHashStep hash_step;
+    const uint8_t *hash_data; /* the backend's */
+    size_t hash_size;
 } ClassNotes;
 
 /* What the client was told: a letter for each piece of news, in order. */
 typedef struct ClientNotes {
-    char news[64]; /* S started, s start failed, C completed, E and e established, F failed */
+    /* S started, s start failed, C completed, H hashed, h hash failed, E and e established, F
+     * failed */
+    char news[64];
     GThread *thread;
     char *error; /* the last message, or NULL */
     uint8_t response[TPM_BUFFER_SIZE_MAX];
@@ -71,6 +77,9 @@ void fixture_make_ready(BackendFixture *fixture);
 
 /* The device sends a well-formed command. */
 void fixture_submit(BackendFixture *fixture);
+
+/* The device makes a step of a hash sequence; the data is "abc". */
+void fixture_hash(BackendFixture *fixture, TPMHashStep step);
 
 /* The TPM completes with a well-formed response of this size; byte i is (uint8_t)i. */
 void fixture_complete(BackendFixture *fixture, size_t size);

@@ -56,7 +56,7 @@ static void answer_failed(FakeBackend *fake)
         g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "the fake TPM was told to fail");
 
     g_mutex_lock(&fake->lock);
-    fake->starting = fake->executing = fake->lingering = false;
+    fake->starting = fake->executing = fake->lingering = fake->hashing = fake->sequence = false;
     g_mutex_unlock(&fake->lock);
     tpmdev_backend_failed(fake->backend, error);
     count_answer(fake);
@@ -120,9 +120,33 @@ static void answer_command(FakeBackend *fake)
     }
 }
 
+static void answer_hash(FakeBackend *fake)
+{
+    g_mutex_lock(&fake->lock);
+    bool due = fake->hashing;
+    bool fails = fake->hash_fails || (due && ++fake->begun == fake->fail_at);
+    bool establishes = fake->hash_establishes && fake->hash_step == TPM_HASH_END;
+    fake->hashing = false;
+    fake->sequence = fake->hash_step != TPM_HASH_END;
+    g_mutex_unlock(&fake->lock);
+
+    if (!due) {
+        return;
+    }
+    if (fails) {
+        answer_failed(fake);
+        return;
+    }
+    if (establishes) {
+        tpmdev_backend_set_established(fake->backend, true);
+    }
+    tpmdev_backend_hashed(fake->backend);
+    count_answer(fake);
+}
+
 /* ---- the thread ---- */
 
-typedef enum Job { JOB_QUIT = 1, JOB_START, JOB_COMMAND } Job;
+typedef enum Job { JOB_QUIT = 1, JOB_START, JOB_COMMAND, JOB_HASH } Job;
 
 static gpointer thread_run(gpointer data)
 {
@@ -137,6 +161,9 @@ static gpointer thread_run(gpointer data)
             break;
         case JOB_COMMAND:
             answer_command(fake);
+            break;
+        case JOB_HASH:
+            answer_hash(fake);
             break;
         }
     }
@@ -158,6 +185,8 @@ static void answer_as_told(FakeBackend *fake, FakeWhen when, Job job)
     case FAKE_AT_ONCE:
         if (job == JOB_START) {
             answer_start(fake);
+        } else if (job == JOB_HASH) {
+            answer_hash(fake);
         } else {
             answer_command(fake);
         }
@@ -172,12 +201,18 @@ static void answer_as_told(FakeBackend *fake, FakeWhen when, Job job)
     }
 }
 
+static bool is_busy(const FakeBackend *fake)
+{
+    return fake->starting || fake->executing || fake->hashing;
+}
+
 static void fake_start(void *self, size_t buffer_size)
 {
     FakeBackend *fake = self;
 
     enter(fake);
-    note_breach(fake, fake->starting || fake->executing, "start() before the last answer");
+    note_breach(fake, is_busy(fake), "start() before the last answer");
+    fake->sequence = false;
     fake->starts++;
     fake->start_buffer_size = buffer_size;
     fake->starting = true;
@@ -197,7 +232,8 @@ static void fake_submit(void *self, const TPMCommand *command, bool linger)
     FakeBackend *fake = self;
 
     enter(fake);
-    note_breach(fake, fake->starting || fake->executing, "submit() before the last answer");
+    note_breach(fake, is_busy(fake), "submit() before the last answer");
+    note_breach(fake, fake->sequence, "submit() in a hash sequence");
     note_breach(fake, linger && fake->kind == FAKE_BARE, "linger without poll()");
     note_breach(fake, command->locality > 4, "a locality above 4");
     note_breach(fake,
@@ -282,6 +318,31 @@ static void fake_reset_established(void *self, uint8_t locality)
     leave(fake);
 }
 
+static void fake_hash(void *self, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    FakeBackend *fake = self;
+
+    enter(fake);
+    note_breach(fake, is_busy(fake), "hash() before the last answer");
+    note_breach(fake, fake->sequence == (step == TPM_HASH_START), "a step out of order");
+    note_breach(fake, (step == TPM_HASH_DATA) != (size > 0) || !data != (size == 0),
+                "a step with the wrong data");
+    note_breach(fake, size > TPM_HASH_CHUNK_MAX, "more than a chunk");
+    fake->hash_starts += step == TPM_HASH_START;
+    fake->hash_datas += step == TPM_HASH_DATA;
+    fake->hash_ends += step == TPM_HASH_END;
+    if (step == TPM_HASH_START) {
+        g_byte_array_set_size(fake->hashed, 0);
+    }
+    g_byte_array_append(fake->hashed, data, (guint)size);
+    fake->hashing = fake->sequence = true;
+    fake->hash_step = step;
+    FakeWhen when = fake->hash_when;
+    g_mutex_unlock(&fake->lock);
+    answer_as_told(fake, when, JOB_HASH);
+    leave(fake);
+}
+
 static void fake_destroy(void *self)
 {
     FakeBackend *fake = self;
@@ -300,6 +361,7 @@ static const TPMBackendClass full_class = {
     .cancel = fake_cancel,
     .reset_established = fake_reset_established,
     .destroy = fake_destroy,
+    .hash = fake_hash,
 };
 
 static const TPMBackendClass bare_class = {
@@ -315,7 +377,7 @@ static const TPMBackendClass bare_class = {
 
 FakeBackend *fake_backend_new(TPMVersion version, FakeKind kind, size_t buffer_size)
 {
-    TPMBackendInfo info = { sizeof(info), version, buffer_size };
+    TPMBackendInfo info = { sizeof(info), version, buffer_size, kind == FAKE_FULL };
     FakeBackend *fake = g_new0(FakeBackend, 1);
     GError *error = NULL;
 
@@ -324,6 +386,7 @@ FakeBackend *fake_backend_new(TPMVersion version, FakeKind kind, size_t buffer_s
     g_mutex_init(&fake->lock);
     g_cond_init(&fake->changed);
     fake->jobs = g_async_queue_new();
+    fake->hashed = g_byte_array_new();
     fake->destroyed = g_new0(bool, 1);
     fake_backend_respond_with_size(fake, TPM_HEADER_SIZE);
     fake->backend = tpmdev_backend_new(kind == FAKE_FULL ? &full_class : &bare_class, "fake", &info,
@@ -346,6 +409,7 @@ void fake_backend_free(FakeBackend *fake)
     tpmdev_backend_unref(fake->backend);
     bool freed = *destroyed;
     g_async_queue_unref(fake->jobs);
+    g_byte_array_unref(fake->hashed);
     g_mutex_clear(&fake->lock);
     g_cond_clear(&fake->changed);
     g_free(fake);
@@ -383,13 +447,16 @@ void fake_backend_answer(FakeBackend *fake)
 {
     g_mutex_lock(&fake->lock);
     bool starting = fake->starting;
-    bool idle = !starting && !fake->executing;
+    bool hashing = fake->hashing;
+    bool idle = !is_busy(fake);
     g_mutex_unlock(&fake->lock);
 
     if (idle) {
         fail_msg("the TPM was asked nothing it could answer");
     } else if (starting) {
         answer_start(fake);
+    } else if (hashing) {
+        answer_hash(fake);
     } else {
         answer_command(fake);
     }
@@ -404,7 +471,8 @@ bool fake_backend_is_due(FakeBackend *fake)
 {
     g_mutex_lock(&fake->lock);
     bool due = (fake->starting && needs_telling(fake->start_when)) ||
-               (fake->executing && needs_telling(fake->submit_when));
+               (fake->executing && needs_telling(fake->submit_when)) ||
+               (fake->hashing && needs_telling(fake->hash_when));
     g_mutex_unlock(&fake->lock);
     return due;
 }
@@ -440,6 +508,14 @@ void fake_backend_wait_answers(FakeBackend *fake, unsigned answers)
     if (!in_time) {
         fail_msg("no %u answers within %d s", answers, FAKE_DEADLINE_S);
     }
+}
+
+bool fake_backend_has_hashed(FakeBackend *fake, const void *data, size_t size)
+{
+    g_mutex_lock(&fake->lock);
+    bool same = fake->hashed->len == size && (!size || memcmp(fake->hashed->data, data, size) == 0);
+    g_mutex_unlock(&fake->lock);
+    return same;
 }
 
 bool fake_backend_has_command(FakeBackend *fake, const void *command, size_t size)

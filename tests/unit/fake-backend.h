@@ -26,7 +26,7 @@ typedef enum FakeWhen {
 /* What a backend is: the members beyond submit() and destroy() are optional. */
 typedef enum FakeKind {
     FAKE_FULL,
-    FAKE_BARE, /* no poll(), linger_end(), cancel() or reset_established() */
+    FAKE_BARE, /* no poll(), linger_end(), cancel(), reset_established() or hash() */
 } FakeKind;
 
 typedef struct FakeBackend {
@@ -40,12 +40,15 @@ typedef struct FakeBackend {
     /* What it is to do; set by the test. */
     FakeWhen start_when;
     FakeWhen submit_when;
+    FakeWhen hash_when;   /* FAKE_AT_ONCE, FAKE_WHEN_TOLD or FAKE_BY_THREAD */
     FakeWhen cancel_when; /* FAKE_AT_ONCE or FAKE_WHEN_TOLD, which leaves the command alone */
     unsigned polls_needed;
     bool start_fails;
     bool submit_fails;
-    unsigned fail_at; /* this answer, counted from 1, is a failure; 0: none */
-    bool echo;        /* respond with code 0 and what is behind the command's header */
+    bool hash_fails;
+    bool hash_establishes; /* the end of a sequence sets tpmEstablished */
+    unsigned fail_at;      /* this answer, counted from 1, is a failure; 0: none */
+    bool echo;             /* respond with code 0 and what is behind the command's header */
     uint8_t response[2 * TPM_BUFFER_SIZE_MAX];
     size_t response_size;
 
@@ -64,11 +67,18 @@ typedef struct FakeBackend {
     uint8_t established_locality;
     size_t command_size;
     uint8_t command[TPM_BUFFER_SIZE_MAX];
+    unsigned hash_starts;
+    unsigned hash_datas;
+    unsigned hash_ends;
+    GByteArray *hashed;  /* since the last TPM_HASH_START */
     const uint8_t *data; /* the device's own bytes of it, which must stay until the answer */
 
     /* How things stand. */
     bool starting;
     bool executing;
+    bool hashing;  /* a step was not answered */
+    bool sequence; /* a hash sequence is open */
+    TPMHashStep hash_step;
     bool lingering;
     unsigned calls; /* of the class, under way; more than one is a breach */
     const char *breach;
@@ -93,7 +103,7 @@ void fake_backend_respond(FakeBackend *fake, const void *response, size_t size);
 /* A well-formed response of this size; byte i of it, from the tenth on, is (uint8_t)i. */
 void fake_backend_respond_with_size(FakeBackend *fake, size_t size);
 
-/* Answer now what was not answered yet: a start, or else the command. */
+/* Answer now what was not answered yet: a start, or else the command, or a step. */
 void fake_backend_answer(FakeBackend *fake);
 
 /* Fail now, whether or not something is under way. */
@@ -110,6 +120,9 @@ unsigned fake_backend_answers(FakeBackend *fake);
 
 /* Wait until `answers` has reached this number. Fails the test at the deadline. */
 void fake_backend_wait_answers(FakeBackend *fake, unsigned answers);
+
+/* Has it hashed exactly these bytes since the last TPM_HASH_START? */
+bool fake_backend_has_hashed(FakeBackend *fake, const void *data, size_t size);
 
 /* Is the command under way, or the last one, exactly these bytes? */
 bool fake_backend_has_command(FakeBackend *fake, const void *command, size_t size);

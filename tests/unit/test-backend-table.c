@@ -14,49 +14,118 @@
 
 #include <cmocka.h>
 
-typedef enum State { STOPPED, STARTING, READY, EXECUTING, FAILED } State;
-typedef enum Call { START, SUBMIT, CANCEL, STARTED, COMPLETE, FAIL } Call;
+typedef enum State { STOPPED, STARTING, READY, EXECUTING, OPEN, HASHING, FAILED } State;
+typedef enum Call {
+    START,
+    SUBMIT,
+    HASH_START,
+    HASH_DATA,
+    HASH_END,
+    CANCEL,
+    STARTED,
+    COMPLETE,
+    HASHED,
+    FAIL
+} Call;
 
 /* What a call must do in a state. */
 typedef struct Cell {
     State state;
     Call call;
     const char *news; /* what the client is told */
-    char class_call;  /* s start, x submit, c cancel, or 0 */
+    char class_call;  /* s start, x submit, h hash, c cancel, or 0 */
     State next;
     bool refused;
 } Cell;
 
 /* In the order of the table in the header. */
 static const Cell table[] = {
-    { STOPPED, START, "", 's', STARTING, false }, { STARTING, START, "", 0, STARTING, true },
-    { READY, START, "", 's', STARTING, false },   { EXECUTING, START, "", 0, EXECUTING, true },
+    { STOPPED, START, "", 's', STARTING, false },
+    { STARTING, START, "", 0, STARTING, true },
+    { READY, START, "", 's', STARTING, false },
+    { EXECUTING, START, "", 0, EXECUTING, true },
+    { OPEN, START, "", 's', STARTING, false },
+    { HASHING, START, "", 0, HASHING, true },
     { FAILED, START, "", 's', STARTING, false },
 
-    { STOPPED, SUBMIT, "C", 0, STOPPED, false },  { STARTING, SUBMIT, "", 0, STARTING, true },
-    { READY, SUBMIT, "", 'x', EXECUTING, false }, { EXECUTING, SUBMIT, "", 0, EXECUTING, true },
+    { STOPPED, SUBMIT, "C", 0, STOPPED, false },
+    { STARTING, SUBMIT, "", 0, STARTING, true },
+    { READY, SUBMIT, "", 'x', EXECUTING, false },
+    { EXECUTING, SUBMIT, "", 0, EXECUTING, true },
+    { OPEN, SUBMIT, "", 0, OPEN, true },
+    { HASHING, SUBMIT, "", 0, HASHING, true },
     { FAILED, SUBMIT, "C", 0, FAILED, false },
 
-    { STOPPED, CANCEL, "", 0, STOPPED, false },   { STARTING, CANCEL, "", 0, STARTING, false },
-    { READY, CANCEL, "", 0, READY, false },       { EXECUTING, CANCEL, "", 'c', EXECUTING, false },
+    { STOPPED, HASH_START, "h", 0, STOPPED, false },
+    { STARTING, HASH_START, "", 0, STARTING, true },
+    { READY, HASH_START, "", 'h', HASHING, false },
+    { EXECUTING, HASH_START, "", 0, EXECUTING, true },
+    { OPEN, HASH_START, "", 0, OPEN, true },
+    { HASHING, HASH_START, "", 0, HASHING, true },
+    { FAILED, HASH_START, "h", 0, FAILED, false },
+
+    { STOPPED, HASH_DATA, "h", 0, STOPPED, false },
+    { STARTING, HASH_DATA, "", 0, STARTING, true },
+    { READY, HASH_DATA, "", 0, READY, true },
+    { EXECUTING, HASH_DATA, "", 0, EXECUTING, true },
+    { OPEN, HASH_DATA, "", 'h', HASHING, false },
+    { HASHING, HASH_DATA, "", 0, HASHING, true },
+    { FAILED, HASH_DATA, "h", 0, FAILED, false },
+
+    { STOPPED, HASH_END, "h", 0, STOPPED, false },
+    { STARTING, HASH_END, "", 0, STARTING, true },
+    { READY, HASH_END, "", 0, READY, true },
+    { EXECUTING, HASH_END, "", 0, EXECUTING, true },
+    { OPEN, HASH_END, "", 'h', HASHING, false },
+    { HASHING, HASH_END, "", 0, HASHING, true },
+    { FAILED, HASH_END, "h", 0, FAILED, false },
+
+    { STOPPED, CANCEL, "", 0, STOPPED, false },
+    { STARTING, CANCEL, "", 0, STARTING, false },
+    { READY, CANCEL, "", 0, READY, false },
+    { EXECUTING, CANCEL, "", 'c', EXECUTING, false },
+    { OPEN, CANCEL, "", 0, OPEN, false },
+    { HASHING, CANCEL, "", 0, HASHING, false },
     { FAILED, CANCEL, "", 0, FAILED, false },
 
-    { STOPPED, STARTED, "", 0, STOPPED, false },  { STARTING, STARTED, "S", 0, READY, false },
-    { READY, STARTED, "", 0, READY, false },      { EXECUTING, STARTED, "", 0, EXECUTING, false },
+    { STOPPED, STARTED, "", 0, STOPPED, false },
+    { STARTING, STARTED, "S", 0, READY, false },
+    { READY, STARTED, "", 0, READY, false },
+    { EXECUTING, STARTED, "", 0, EXECUTING, false },
+    { OPEN, STARTED, "", 0, OPEN, false },
+    { HASHING, STARTED, "", 0, HASHING, false },
     { FAILED, STARTED, "", 0, FAILED, false },
 
-    { STOPPED, COMPLETE, "", 0, STOPPED, false }, { STARTING, COMPLETE, "", 0, STARTING, false },
-    { READY, COMPLETE, "", 0, READY, false },     { EXECUTING, COMPLETE, "C", 0, READY, false },
+    { STOPPED, COMPLETE, "", 0, STOPPED, false },
+    { STARTING, COMPLETE, "", 0, STARTING, false },
+    { READY, COMPLETE, "", 0, READY, false },
+    { EXECUTING, COMPLETE, "C", 0, READY, false },
+    { OPEN, COMPLETE, "", 0, OPEN, false },
+    { HASHING, COMPLETE, "", 0, HASHING, false },
     { FAILED, COMPLETE, "", 0, FAILED, false },
 
-    { STOPPED, FAIL, "F", 0, FAILED, false },     { STARTING, FAIL, "s", 0, FAILED, false },
-    { READY, FAIL, "F", 0, FAILED, false },       { EXECUTING, FAIL, "C", 0, FAILED, false },
+    { STOPPED, HASHED, "", 0, STOPPED, false },
+    { STARTING, HASHED, "", 0, STARTING, false },
+    { READY, HASHED, "", 0, READY, false },
+    { EXECUTING, HASHED, "", 0, EXECUTING, false },
+    { OPEN, HASHED, "", 0, OPEN, false },
+    { HASHING, HASHED, "H", 0, OPEN, false },
+    { FAILED, HASHED, "", 0, FAILED, false },
+
+    { STOPPED, FAIL, "F", 0, FAILED, false },
+    { STARTING, FAIL, "s", 0, FAILED, false },
+    { READY, FAIL, "F", 0, FAILED, false },
+    { EXECUTING, FAIL, "C", 0, FAILED, false },
+    { OPEN, FAIL, "F", 0, FAILED, false },
+    { HASHING, FAIL, "h", 0, FAILED, false },
     { FAILED, FAIL, "", 0, FAILED, false },
 };
 
-static const char *const state_names[] = { "stopped", "starting", "ready", "executing", "failed" };
-static const char *const call_names[] = { "start",   "submit",   "cancel",
-                                          "started", "complete", "failed" };
+static const char *const state_names[] = { "stopped", "starting", "ready", "executing",
+                                           "open",    "hashing",  "failed" };
+static const char *const call_names[] = { "start",    "submit", "hash_start", "hash_data",
+                                          "hash_end", "cancel", "started",    "complete",
+                                          "hashed",   "failed" };
 
 static void make_call(BackendFixture *fixture, Call call)
 {
@@ -67,6 +136,15 @@ static void make_call(BackendFixture *fixture, Call call)
     case SUBMIT:
         fixture_submit(fixture);
         break;
+    case HASH_START:
+        fixture_hash(fixture, TPM_HASH_START);
+        break;
+    case HASH_DATA:
+        fixture_hash(fixture, TPM_HASH_DATA);
+        break;
+    case HASH_END:
+        fixture_hash(fixture, TPM_HASH_END);
+        break;
     case CANCEL:
         tpm_backend_cancel(fixture->backend);
         break;
@@ -75,6 +153,9 @@ static void make_call(BackendFixture *fixture, Call call)
         break;
     case COMPLETE:
         fixture_complete(fixture, 20);
+        break;
+    case HASHED:
+        tpmdev_backend_hashed(fixture->backend);
         break;
     case FAIL:
         fixture_fail(fixture, "out of order");
@@ -91,12 +172,19 @@ static void bring_to(BackendFixture *fixture, State state)
     case STARTING:
         make_call(fixture, START);
         break;
-    case EXECUTING:
     case READY:
+    case EXECUTING:
+    case OPEN:
+    case HASHING:
         make_call(fixture, START);
         make_call(fixture, STARTED);
         if (state == EXECUTING) {
             make_call(fixture, SUBMIT);
+        } else if (state != READY) {
+            make_call(fixture, HASH_START);
+        }
+        if (state == OPEN) {
+            make_call(fixture, HASHED);
         }
         break;
     case FAILED:
@@ -104,6 +192,24 @@ static void bring_to(BackendFixture *fixture, State state)
         break;
     }
     fixture_forget(fixture);
+}
+
+/* The device side's own mistakes end the program, as an assertion: run them in a child. */
+static bool is_refused(BackendFixture *fixture, Call call)
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(STDERR_FILENO);
+        close(STDOUT_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        make_call(fixture, call);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
 /* The state, by what the calls do that are not dropped in one state only. */
@@ -118,6 +224,13 @@ static State find_state(BackendFixture *fixture)
     if (strcmp(fixture->client.news, "C") == 0) {
         return EXECUTING;
     }
+    make_call(fixture, HASHED);
+    if (strcmp(fixture->client.news, "H") == 0) {
+        return HASHING;
+    }
+    if (is_refused(fixture, SUBMIT)) {
+        return OPEN;
+    }
     make_call(fixture, SUBMIT);
     if (fixture->klass.submits > 0) {
         return READY;
@@ -125,24 +238,6 @@ static State find_state(BackendFixture *fixture)
     fixture_forget(fixture);
     make_call(fixture, FAIL);
     return strcmp(fixture->client.news, "F") == 0 ? STOPPED : FAILED;
-}
-
-/* The device side's own mistakes end the program, as an assertion: run them in a child. */
-static void assert_refused(BackendFixture *fixture, Call call)
-{
-    int status;
-    pid_t child = fork();
-
-    assert_true(child >= 0);
-    if (child == 0) {
-        close(STDERR_FILENO);
-        close(STDOUT_FILENO);
-        signal(SIGABRT, SIG_DFL);
-        make_call(fixture, call);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
 static void test_cell(void **state)
@@ -155,12 +250,13 @@ static void test_cell(void **state)
     fixture = fixture_state;
     bring_to(fixture, cell->state);
     if (cell->refused) {
-        assert_refused(fixture, cell->call);
+        assert_true(is_refused(fixture, cell->call));
     } else {
         make_call(fixture, cell->call);
         assert_news(fixture, cell->news);
         assert_int_equal(fixture->klass.starts, cell->class_call == 's');
         assert_int_equal(fixture->klass.submits, cell->class_call == 'x');
+        assert_int_equal(fixture->klass.hashes, cell->class_call == 'h');
         assert_int_equal(fixture->klass.cancels, cell->class_call == 'c');
     }
     assert_string_equal(state_names[find_state(fixture)], state_names[cell->next]);

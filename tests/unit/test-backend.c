@@ -404,7 +404,7 @@ static void test_the_next_device_finds_the_backend_stopped(void **state)
 
 static TPMBackendInfo info_2_0(void)
 {
-    return (TPMBackendInfo){ sizeof(TPMBackendInfo), TPM_VERSION_2_0, 4096 };
+    return (TPMBackendInfo){ sizeof(TPMBackendInfo), TPM_VERSION_2_0, 4096, false };
 }
 
 /* It is refused with this text, and self is left to its owner. */
@@ -489,7 +489,7 @@ static void test_the_buffer_size_is_bounded(void **state)
 
 static void test_a_backend_keeps_copies_of_what_it_was_given(void **state)
 {
-    TPMBackendInfo info = { sizeof(info), TPM_VERSION_1_2, 1024 };
+    TPMBackendInfo info = { sizeof(info), TPM_VERSION_1_2, 1024, false };
     BackendFixture self = { 0 };
     char id[] = "tpm7";
     TPMBackend *backend = tpmdev_backend_new(&fixture_class, id, &info, &self, NULL);
