@@ -23,6 +23,9 @@ static const SwtpmMessage messages[] = {
     { SWTPM_SHUTDOWN, "SHUTDOWN", 0, 4 },
     { SWTPM_GET_TPMESTABLISHED, "GET_TPMESTABLISHED", 0, 8 },
     { SWTPM_SET_LOCALITY, "SET_LOCALITY", 4, 4 },
+    { SWTPM_HASH_START, "HASH_START", 0, 4 },
+    { SWTPM_HASH_DATA, "HASH_DATA", 4, 4 }, /* the number of bytes that follow */
+    { SWTPM_HASH_END, "HASH_END", 0, 4 },
     { SWTPM_CANCEL_TPM_CMD, "CANCEL_TPM_CMD", 0, 4 },
     { SWTPM_RESET_TPMESTABLISHED, "RESET_TPMESTABLISHED", 4, 4 },
     { SWTPM_STOP, "STOP", 0, 4 },
@@ -75,6 +78,8 @@ const char *tpm_swtpm_result_name(uint32_t result)
         return "input or output failed";
     case 0x21:
         return "the state cannot be decrypted with its key";
+    case 0x26:
+        return "not possible before TPM_Startup";
     case 0x3D:
         return "bad locality";
     case 0x101:

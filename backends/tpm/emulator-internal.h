@@ -47,12 +47,21 @@ typedef enum EmulatorData {
     DATA_ABANDONED, /* a command was sent whose device is gone */
 } EmulatorData;
 
+/* What has become of the device's step of a hash sequence. */
+typedef enum EmulatorHash {
+    HASH_IDLE,    /* there is none */
+    HASH_WAITING, /* it has not been sent yet */
+    HASH_SENT,    /* it has been sent */
+    HASH_ENDED,   /* the last one was granted; tpmEstablished is being asked for */
+} EmulatorHash;
+
 /* What the device is to be told. */
 typedef enum EmulatorNews {
     NEWS_ESTABLISHED = 1 << 0,
     NEWS_STARTED = 1 << 1,
     NEWS_COMPLETED = 1 << 2,
     NEWS_FAILED = 1 << 3,
+    NEWS_HASHED = 1 << 4,
 } EmulatorNews;
 
 /* No locality: the next command says which it has. */
@@ -100,6 +109,12 @@ typedef struct Emulator {
     size_t response_size;
     uint8_t *response;
     size_t response_capacity; /* bytes of it; constant once the backend is made */
+
+    /* The hash sequence: one step at a time, on the control channel. */
+    EmulatorHash hash;
+    TPMHashStep hash_step;
+    const uint8_t *hash_data; /* the backend's, until the step is answered */
+    size_t hash_size;
 
     /* News, and who tells it. */
     unsigned news;

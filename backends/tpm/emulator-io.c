@@ -15,6 +15,7 @@
 #include "emulator-channel.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 /* ---- the connection ---- */
@@ -29,6 +30,7 @@ void tpm_emulator_disconnect(Emulator *emulator)
     emulator->want_cancel = false;
     emulator->want_reset_established = false;
     emulator->want_get_established = false;
+    emulator->hash = HASH_IDLE;
     emulator->data = DATA_IDLE;
     emulator->locality = EMULATOR_NO_LOCALITY;
 }
@@ -118,12 +120,10 @@ bool tpm_emulator_is_silent(Emulator *emulator, int fd, const char *channel)
 
 /* ---- the control channel ---- */
 
-void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t argument,
-                          int passed_fd)
+/* Send the bytes of a message, in one go. No other may be under way. */
+static void send_message(Emulator *emulator, SwtpmCommand command, const uint8_t *message,
+                         size_t size, int passed_fd)
 {
-    uint8_t message[SWTPM_MESSAGE_MAX];
-    size_t size = tpm_swtpm_message(command, argument, message);
-
     if (!tpm_emulator_is_silent(emulator, emulator->control_fd, "control")) {
         return;
     }
@@ -133,6 +133,15 @@ void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t arg
     if (!tpm_channel_send(emulator->control_fd, message, size, passed_fd)) {
         channel_lost(emulator, "control");
     }
+}
+
+void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t argument,
+                          int passed_fd)
+{
+    uint8_t message[SWTPM_MESSAGE_MAX];
+    size_t size = tpm_swtpm_message(command, argument, message);
+
+    send_message(emulator, command, message, size, passed_fd);
 }
 
 /* A locality that cannot be had fails the command that wants it, and no other. */
@@ -158,8 +167,58 @@ static void established_replied(Emulator *emulator, uint32_t result)
     emulator->news |= NEWS_ESTABLISHED;
     if (emulator->step == STEP_GET_ESTABLISHED) {
         tpm_emulator_step_replied(emulator, result);
+    } else if (emulator->hash == HASH_ENDED) {
+        emulator->hash = HASH_IDLE;
+        emulator->news |= NEWS_HASHED;
     }
 }
+
+/* ---- the hash sequence ---- */
+
+/*
+ * Send the step. swtpm waits for as many bytes as HASH_DATA announces, and hangs if there were
+ * more: the number is that of the bytes sent with it.
+ */
+static void send_hash_step(Emulator *emulator)
+{
+    static const SwtpmCommand commands[] = {
+        [TPM_HASH_START] = SWTPM_HASH_START,
+        [TPM_HASH_DATA] = SWTPM_HASH_DATA,
+        [TPM_HASH_END] = SWTPM_HASH_END,
+    };
+    SwtpmCommand command = commands[emulator->hash_step];
+    uint8_t message[SWTPM_MESSAGE_MAX + TPM_HASH_CHUNK_MAX];
+    size_t size = tpm_swtpm_message(command, (uint32_t)emulator->hash_size, message);
+
+    if (emulator->hash_size > 0) {
+        memcpy(message + size, emulator->hash_data, emulator->hash_size);
+        size += emulator->hash_size;
+    }
+    emulator->hash = HASH_SENT;
+    send_message(emulator, command, message, size, -1);
+}
+
+/* Nothing but success will do: else no value of a PCR is that of the measurement. */
+static void hash_replied(Emulator *emulator, SwtpmCommand request, uint32_t result)
+{
+    if (emulator->hash != HASH_SENT) {
+        return; /* the device that sent it is gone */
+    }
+    if (result != 0) {
+        tpm_emulator_report_failure(
+            emulator, tpm_emulator_error(emulator, TPM_ERROR_TPM, "refused %s with result %Xh (%s)",
+                                         tpm_swtpm_command_name(request), result,
+                                         tpm_swtpm_result_name(result)));
+    } else if (request == SWTPM_HASH_END) {
+        emulator->hash = HASH_ENDED;
+        emulator->want_get_established = true;
+    } else {
+        emulator->hash = HASH_IDLE;
+        emulator->news |= NEWS_HASHED;
+    }
+}
+
+/* ---- the control channel's replies ---- */
 
 /* A reply is whole; the control channel is free again. */
 static void control_replied(Emulator *emulator)
@@ -187,6 +246,11 @@ static void control_replied(Emulator *emulator)
         break;
     case SWTPM_RESET_TPMESTABLISHED:
         emulator->want_get_established = true; /* whether it was granted shows there */
+        break;
+    case SWTPM_HASH_START:
+    case SWTPM_HASH_DATA:
+    case SWTPM_HASH_END:
+        hash_replied(emulator, request, result);
         break;
     case SWTPM_CANCEL_TPM_CMD: /* the response tells what came of it */
     case SWTPM_SHUTDOWN:
@@ -371,6 +435,8 @@ static void advance_wishes(Emulator *emulator)
     } else if (emulator->want_get_established) {
         emulator->want_get_established = false;
         tpm_emulator_request(emulator, SWTPM_GET_TPMESTABLISHED, 0, -1);
+    } else if (emulator->hash == HASH_WAITING && !emulator->start_wanted) {
+        send_hash_step(emulator);
     }
 }
 

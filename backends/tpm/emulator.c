@@ -63,6 +63,7 @@ void tpm_emulator_report_failure(Emulator *emulator, GError *error)
     g_clear_error(&emulator->failure);
     emulator->failure = error;
     emulator->step = STEP_NONE;
+    emulator->hash = HASH_IDLE;
     emulator->news |= NEWS_FAILED;
 }
 
@@ -90,6 +91,9 @@ static bool tell_locked(Emulator *emulator)
     }
     if (news & NEWS_COMPLETED) {
         tpmdev_backend_complete(emulator->backend, emulator->response, size);
+    }
+    if (news & NEWS_HASHED) {
+        tpmdev_backend_hashed(emulator->backend);
     }
     if (news & NEWS_FAILED) {
         tpmdev_backend_failed(emulator->backend, failure);
@@ -201,6 +205,7 @@ static void emulator_start(void *self, size_t buffer_size)
     place_source(emulator);
     g_mutex_lock(&emulator->lock);
     emulator->wanted_size = buffer_size;
+    emulator->hash = HASH_IDLE;    /* a step of a device that is gone */
     emulator->start_wanted = true; /* begun by tell_and_unlock(), here or where one is telling */
     tell_and_unlock(emulator);
 }
@@ -302,6 +307,30 @@ static void emulator_reset_established(void *self, uint8_t locality)
     tell_and_unlock(emulator);
 }
 
+/* It goes out when the control channel is free, and not before a start that is wanted. */
+static void emulator_hash(void *self, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    if (emulator->failure) {
+        emulator->news |= NEWS_FAILED; /* this step crossed the bad news on its way */
+    } else if (!(emulator->capabilities & SWTPM_CAP_HASHING)) {
+        /* It had it when the backend was made. */
+        tpm_emulator_report_failure(
+            emulator,
+            tpm_emulator_error(emulator, TPM_ERROR_UNSUPPORTED,
+                               "was started again and lacks what a D-RTM needs: HASH_START"));
+    } else {
+        emulator->hash = HASH_WAITING;
+        emulator->hash_step = step;
+        emulator->hash_data = data;
+        emulator->hash_size = size;
+        tpm_emulator_advance(emulator);
+    }
+    tell_and_unlock(emulator);
+}
+
 /* Let the control channel become free; false at the deadline or when the channel is gone. */
 static bool finish_request(Emulator *emulator, gint64 deadline)
 {
@@ -320,6 +349,7 @@ static void shut_down(Emulator *emulator)
     emulator->want_cancel = false;
     emulator->want_reset_established = false;
     emulator->want_get_established = false;
+    emulator->hash = HASH_IDLE;
     emulator->reply_is_stale = true;
     if (emulator->data == DATA_WAITING) {
         emulator->data = DATA_IDLE;
@@ -386,6 +416,7 @@ const TPMBackendClass tpm_backend_emulator_class = {
     .cancel = emulator_cancel,
     .reset_established = emulator_reset_established,
     .destroy = emulator_destroy,
+    .hash = emulator_hash,
 };
 
 /* ---- creation ---- */
@@ -469,6 +500,7 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_
             .size = sizeof(info),
             .version = emulator->version,
             .buffer_size = emulator->response_capacity, /* start() asks what it has then */
+            .hashing = (emulator->capabilities & SWTPM_CAP_HASHING) != 0,
         };
 
         emulator->backend =

@@ -25,6 +25,9 @@ typedef enum SwtpmCommand {
     SWTPM_SHUTDOWN = 0x03,
     SWTPM_GET_TPMESTABLISHED = 0x04,
     SWTPM_SET_LOCALITY = 0x05,
+    SWTPM_HASH_START = 0x06,
+    SWTPM_HASH_DATA = 0x07,
+    SWTPM_HASH_END = 0x08,
     SWTPM_CANCEL_TPM_CMD = 0x09,
     SWTPM_RESET_TPMESTABLISHED = 0x0B,
     SWTPM_STOP = 0x0E,
@@ -37,6 +40,7 @@ typedef enum SwtpmCommand {
 #define SWTPM_CAP_SHUTDOWN             (1u << 1)
 #define SWTPM_CAP_GET_TPMESTABLISHED   (1u << 2)
 #define SWTPM_CAP_SET_LOCALITY         (1u << 3)
+#define SWTPM_CAP_HASHING              (1u << 4)
 #define SWTPM_CAP_CANCEL_TPM_CMD       (1u << 5)
 #define SWTPM_CAP_RESET_TPMESTABLISHED (1u << 7)
 #define SWTPM_CAP_STOP                 (1u << 10)
@@ -55,7 +59,7 @@ typedef enum SwtpmCommand {
 #define SWTPM_BUFFERSIZE_OFFSET     4u
 #define SWTPM_BUFFERSIZE_MAX_OFFSET 12u
 
-/* Bytes of the largest message and the largest reply. */
+/* Bytes of the largest message, but for what HASH_DATA brings along, and of the largest reply. */
 #define SWTPM_MESSAGE_MAX 8u
 #define SWTPM_REPLY_MAX   16u
 

@@ -299,7 +299,8 @@ static void check_recovery(Machine *m)
 
 static void new_machine(Machine *m, Input *input, GMainContext *context)
 {
-    TPMBackendInfo info = { sizeof(info), TPM_VERSION_2_0, TPM_BUFFER_SIZE_MIN + input_u16(input) };
+    TPMBackendInfo info = { sizeof(info), TPM_VERSION_2_0, TPM_BUFFER_SIZE_MIN + input_u16(input),
+                            false };
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMHost host = TPM_HOST_INIT;
 

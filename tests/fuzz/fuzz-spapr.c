@@ -504,7 +504,7 @@ static void new_machine(Machine *m, Input *input, GMainContext *context)
 {
     uint8_t shape = input_u8(input);
     TPMBackendInfo info = { sizeof(info), shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
-                            TPM_BUFFER_SIZE_MIN + input_u16(input) };
+                            TPM_BUFFER_SIZE_MIN + input_u16(input), false };
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMHost host = TPM_HOST_INIT;
 

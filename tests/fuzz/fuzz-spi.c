@@ -146,7 +146,7 @@ static int64_t host_now_ns(void *opaque)
 static void new_side(Side *side, uint8_t shape, size_t buffer_size, GMainContext *context)
 {
     TPMBackendInfo info = { sizeof(info), shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
-                            buffer_size };
+                            buffer_size, false };
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMHost host = TPM_HOST_INIT;
 
