@@ -330,6 +330,46 @@ bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError *
     return true;
 }
 
+/* ---- the D-RTM hash sequence ---- */
+
+static TPM_RESULT hash_step(TPMHashStep step, const uint8_t *data, size_t size)
+{
+    switch (step) {
+    case TPM_HASH_START:
+        return TPM_IO_Hash_Start();
+    case TPM_HASH_DATA:
+        return TPM_IO_Hash_Data(data, (uint32_t)size);
+    case TPM_HASH_END:
+        return TPM_IO_Hash_End();
+    }
+    return TPM_BAD_PARAMETER;
+}
+
+bool libtpms_engine_hash(LibtpmsEngine *engine, TPMHashStep step, const uint8_t *data, size_t size,
+                         GError **error)
+{
+    static const char *const names[] = { "start", "data", "end" };
+    TPM_RESULT result = TPM_FAIL;
+
+    if (engine->powered) {
+        engine->locality = 4;
+        engine->shut_down = false;
+        result = hash_step(step, data, size);
+    }
+    if (engine->storage_error) {
+        g_propagate_error(error, g_error_copy(engine->storage_error));
+        return false;
+    }
+    if (result != TPM_SUCCESS) {
+        g_set_error(
+            error, TPMDEV_ERROR, TPM_ERROR_TPM,
+            "libtpms refused the %s of a D-RTM hash sequence (code 0x%x)%s", names[step], result,
+            result == TPM_INVALID_POSTINIT ? "; it is not possible before TPM_Startup" : "");
+        return false;
+    }
+    return true;
+}
+
 /* ---- the tpmEstablished flag ---- */
 
 bool libtpms_engine_get_established(LibtpmsEngine *engine)
@@ -405,6 +445,11 @@ static bool set_up(LibtpmsEngine *engine, const char *directory, GError **error)
         return false;
     }
     TPMLIB_RegisterCallbacks(&callbacks);
+    if (engine->version == TPM_VERSION_2_0) {
+        /* It is none of the TPM's state: the TPM this process had before may have left it set. */
+        engine->locality = 4;
+        TPM_IO_TpmEstablished_Reset();
+    }
     return check_state(engine, error);
 }
 

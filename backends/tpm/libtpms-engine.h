@@ -50,6 +50,13 @@ bool libtpms_engine_execute(LibtpmsEngine *engine, uint8_t locality, uint8_t *co
  */
 void libtpms_engine_cancel(void);
 
+/*
+ * A step of the D-RTM hash sequence, as TPMBackendClass.hash() has it. False with error set says
+ * that the TPM did not measure and has to be powered on again.
+ */
+bool libtpms_engine_hash(LibtpmsEngine *engine, TPMHashStep step, const uint8_t *data, size_t size,
+                         GError **error);
+
 /* The tpmEstablished flag; false when it cannot be read. */
 bool libtpms_engine_get_established(LibtpmsEngine *engine);
 

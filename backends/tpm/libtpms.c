@@ -55,6 +55,7 @@ typedef enum Work {
     WORK_START = 1 << 1,
     WORK_RESET_ESTABLISHED = 1 << 2,
     WORK_COMMAND = 1 << 3,
+    WORK_HASH = 1 << 4,
 } Work;
 
 typedef struct LibtpmsTPM {
@@ -79,6 +80,11 @@ typedef struct LibtpmsTPM {
     uint8_t *command; /* of libtpms' largest size, as the response */
     LibtpmsResponse response;
     GError *failure; /* what there is in place of a response */
+
+    /* For WORK_HASH: whoever rings, then the worker's until it has answered. */
+    TPMHashStep hash_step;
+    size_t hash_size;
+    const uint8_t *hash_data; /* the backend's, until the step is answered */
 
     GMutex sleep_lock;
     GCond wake;   /* there is work */
@@ -182,6 +188,23 @@ static void run_command(LibtpmsTPM *tpm)
     }
 }
 
+/* A device that has gone meanwhile, or another in its place, drops the answer. */
+static void run_hash(LibtpmsTPM *tpm)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!libtpms_engine_hash(tpm->engine, tpm->hash_step, tpm->hash_data, tpm->hash_size, &error)) {
+        if (!g_atomic_int_get(&tpm->abandoned)) {
+            tpmdev_backend_failed(tpm->backend, error);
+        }
+        return;
+    }
+    if (tpm->hash_step == TPM_HASH_END) {
+        tpmdev_backend_set_established(tpm->backend, libtpms_engine_get_established(tpm->engine));
+    }
+    tpmdev_backend_hashed(tpm->backend);
+}
+
 /*
  * Look out for work for a moment; true when some came. sched_yield() leaves the processor to who
  * has use for it, and it comes back late when somebody had: up to milliseconds. One who sleeps is
@@ -258,6 +281,9 @@ static gpointer worker_run(gpointer data)
         }
         if (work & WORK_COMMAND) {
             run_command(tpm);
+        }
+        if (work & WORK_HASH) {
+            run_hash(tpm);
         }
     }
     libtpms_engine_close(tpm->engine);
@@ -385,6 +411,7 @@ static void libtpms_start(void *self, size_t buffer_size)
     g_atomic_int_set(&tpm->lingering, FALSE);
     bring(tpm);
     libtpms_cancel(tpm);
+    g_atomic_int_and((guint *)&tpm->work, ~(guint)WORK_HASH);
     g_atomic_int_set(&tpm->buffer_size, (gint)buffer_size);
     ring(tpm, WORK_START);
 }
@@ -400,6 +427,16 @@ static void libtpms_submit(void *self, const TPMCommand *command, bool linger)
     g_atomic_int_set(&tpm->lingering, linger);
     g_atomic_int_set(&tpm->phase, PHASE_WAITING);
     ring(tpm, WORK_COMMAND);
+}
+
+static void libtpms_hash(void *self, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    LibtpmsTPM *tpm = self;
+
+    tpm->hash_step = step;
+    tpm->hash_data = data;
+    tpm->hash_size = size;
+    ring(tpm, WORK_HASH);
 }
 
 static void libtpms_poll(void *self)
@@ -484,6 +521,7 @@ const TPMBackendClass tpm_backend_libtpms_class = {
     .cancel = libtpms_cancel,
     .reset_established = libtpms_reset_established,
     .destroy = libtpms_destroy,
+    .hash = libtpms_hash,
 };
 
 /* ---- making one ---- */
@@ -554,6 +592,7 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
         .size = sizeof(info),
         .version = config->version,
         .buffer_size = MIN(libtpms_engine_buffer_size_max(engine), TPM_BUFFER_SIZE_MAX),
+        .hashing = true,
     };
     LibtpmsTPM *tpm = tpm_new(config->version, engine, info.buffer_size);
 
