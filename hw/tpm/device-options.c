@@ -56,6 +56,39 @@ static bool config_from_options(const TPMOptions *options, TPMDeviceConfig *conf
            tpm_options_get_address(options, "base", &config->base, error);
 }
 
+/* The names every interface has; one with neither address nor line of its own has fewer. */
+static const char *const *common_names(TPMInterface interface)
+{
+    static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
+    static const char *const bus_names[] = { "driver", "tpmdev", "window", NULL };
+    bool on_bus = interface == TPM_INTERFACE_TIS_I2C || interface == TPM_INTERFACE_SPAPR;
+
+    return on_bus ? bus_names : names;
+}
+
+/* The names of the options that this interface has and others lack; NULL for none. */
+static const char *const *interface_names(TPMInterface interface)
+{
+    static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
+                                             "buffer-address", "chunk",      NULL };
+    static const char *const tis_names[] = { "drtm", NULL };
+    static const char *const spi_names[] = { "wait-states", NULL };
+
+    switch (interface) {
+    case TPM_INTERFACE_CRB:
+        return crb_names;
+    case TPM_INTERFACE_TIS:
+    case TPM_INTERFACE_TIS_SYSBUS:
+        return tis_names;
+    case TPM_INTERFACE_TIS_SPI:
+        return spi_names;
+    case TPM_INTERFACE_TIS_I2C:
+    case TPM_INTERFACE_SPAPR:
+        break;
+    }
+    return NULL;
+}
+
 /* Where the buffer is: with the registers, or on a page of its own, which needs an address. */
 static bool crb_buffer_from_options(const TPMOptions *options, TPMDeviceConfig *config,
                                     GError **error)
@@ -91,12 +124,6 @@ static bool crb_config_from_options(const TPMOptions *options, TPMDeviceConfig *
 TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *backends,
                                          const TPMHost *host, void *opaque, GError **error)
 {
-    static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
-    /* What has neither address nor line of its own is told of neither. */
-    static const char *const bus_names[] = { "driver", "tpmdev", "window", NULL };
-    static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
-                                             "buffer-address", "chunk",      NULL };
-    static const char *const spi_names[] = { "wait-states", NULL };
     g_autoptr(TPMOptions) options = tpm_options_parse(text, "driver", error);
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
 
@@ -105,17 +132,11 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
     }
     const char *model = tpm_options_require(options, "device", "driver", error);
 
-    if (!model || !interface_from_model(model, &config.interface, error)) {
-        return NULL;
-    }
-    const char *const *more_names = config.interface == TPM_INTERFACE_CRB       ? crb_names
-                                    : config.interface == TPM_INTERFACE_TIS_SPI ? spi_names
-                                                                                : NULL;
-
-    if (!tpm_options_check_names(options, model,
-                                 config.interface == TPM_INTERFACE_TIS_I2C ? bus_names : names,
-                                 more_names, error) ||
+    if (!model || !interface_from_model(model, &config.interface, error) ||
+        !tpm_options_check_names(options, model, common_names(config.interface),
+                                 interface_names(config.interface), error) ||
         !config_from_options(options, &config, error) ||
+        !tpm_options_get_switch(options, "drtm", &config.drtm, error) ||
         !crb_config_from_options(options, &config, error)) {
         return NULL;
     }

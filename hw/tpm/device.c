@@ -25,6 +25,27 @@ static const TPMFrontend *const frontends[] = {
 
 /* ---- construction ---- */
 
+/* Who asks for a D-RTM must get one: a guest would take a missing measurement for a good one. */
+static bool drtm_check(const TPMDeviceConfig *config, const TPMBackend *backend, GError **error)
+{
+    const TPMFrontend *frontend = frontends[config->interface];
+
+    if (config->drtm && !frontend->hashed) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "TPMDeviceConfig.drtm is for tpm-tis and tpm-tis-device; leave it unset for %s",
+                    frontend->model);
+        return false;
+    }
+    if (config->drtm && !tpm_backend_can_hash(backend)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
+                    "TPM backend '%s' of type %s cannot do the D-RTM hash sequence that drtm=on "
+                    "asks for; leave drtm off or give the device another TPM",
+                    tpmdev_backend_get_id(backend), tpmdev_backend_get_type(backend));
+        return false;
+    }
+    return true;
+}
+
 static bool config_check(const TPMDeviceConfig *config, GError **error)
 {
     if ((unsigned)config->interface >= G_N_ELEMENTS(frontends)) {
@@ -118,13 +139,14 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *user_config, TPMBackend *bac
     const TPMFrontend *frontend = frontends[config.interface];
 
     if (!frontend->check(&config, tpmdev_backend_get_version(backend), error) ||
-        !host_check(frontend, user_host, &host, error) ||
+        !drtm_check(&config, backend, error) || !host_check(frontend, user_host, &host, error) ||
         !tpm_ppi_check(&config, frontend->region_size(&config), &host, error)) {
         return NULL;
     }
     TPMDevice *device = device_new(&config, backend, &host, opaque);
 
-    if (!tpm_backend_bind(backend, &tpm_request_client, device, device->host.context, error)) {
+    if ((config.drtm && !tpm_hash_enable(&device->request.hash, error)) ||
+        !tpm_backend_bind(backend, &tpm_request_client, device, device->host.context, error)) {
         device_destroy(device);
         return NULL;
     }

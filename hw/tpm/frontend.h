@@ -54,6 +54,10 @@ typedef struct TPMFrontend {
 
     /* The tpmEstablished flag has changed, or is known; NULL for a model that only reads it. */
     void (*established)(void *model, bool established);
+
+    /* The hash sequence has ended, well or not; NULL for a model that has no D-RTM. */
+    void (*hashed)(void *model);
+
     /* Does the model itself have something to ask of the host? And do so, with no lock held. */
     bool (*is_due)(const void *model);
     void (*deliver)(void *model);

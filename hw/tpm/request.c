@@ -30,6 +30,7 @@ void tpm_request_init(TPMDevice *device, size_t buffer_size, int64_t window_ns)
 void tpm_request_clear(TPMDevice *device)
 {
     g_clear_pointer(&device->request.command, g_free);
+    tpm_hash_clear(&device->request.hash);
     g_clear_error(&device->request.start_error);
     g_cond_clear(&device->request.start_over);
 }
@@ -90,6 +91,7 @@ void tpm_request_abandon(TPMDevice *device)
         request->cancel_wanted = true;
         device->statistics.cancels++;
     }
+    tpm_hash_reset(device);
     request->state = REQUEST_IDLE;
 }
 
@@ -110,6 +112,7 @@ typedef enum Job {
     JOB_CANCEL,
     JOB_START,
     JOB_RESET_ESTABLISHED,
+    JOB_HASH,
     JOB_SUBMIT,
 } Job;
 
@@ -124,6 +127,7 @@ static Job next_job(const TPMRequest *request)
     case BUSY_ABANDONED:
         return request->cancel_wanted ? JOB_CANCEL : JOB_NONE;
     case BUSY_STARTING:
+    case BUSY_HASHING:
         return JOB_NONE;
     case BUSY_NOT:
         break;
@@ -133,6 +137,10 @@ static Job next_job(const TPMRequest *request)
     }
     if (request->reset_established_wanted) {
         return JOB_RESET_ESTABLISHED;
+    }
+    if (request->hash.state != HASH_NONE) {
+        /* Between two steps as well: a command would end the sequence without a word. */
+        return tpm_hash_is_due(&request->hash) ? JOB_HASH : JOB_NONE;
     }
     return request->state == REQUEST_WAITING ? JOB_SUBMIT : JOB_NONE;
 }
@@ -252,6 +260,13 @@ static void run_job(TPMDevice *device, Job job)
         tpm_backend_reset_established(device->backend, locality);
         g_mutex_lock(&device->lock);
         break;
+    case JOB_HASH:
+        request->busy = BUSY_HASHING;
+        tpm_hash_load(device);
+        g_mutex_unlock(&device->lock);
+        tpm_backend_hash(device->backend);
+        g_mutex_lock(&device->lock);
+        break;
     case JOB_SUBMIT:
         run_submit(device);
         break;
@@ -320,6 +335,19 @@ static void on_completed(void *client, const uint8_t *response, size_t size, con
     tpm_device_leave(device);
 }
 
+static void on_hashed(void *client, const GError *error)
+{
+    TPMDevice *device = client;
+
+    g_mutex_lock(&device->lock);
+    device->request.busy = BUSY_NOT;
+    if (error) {
+        tpm_report_backend_error(device, error);
+    }
+    tpm_hash_stepped(device, error);
+    tpm_device_leave(device);
+}
+
 static void on_established(void *client, bool established)
 {
     TPMDevice *device = client;
@@ -344,6 +372,7 @@ static void on_failed(void *client, const GError *error)
 const TPMBackendClient tpm_request_client = {
     .started = on_started,
     .completed = on_completed,
+    .hashed = on_hashed,
     .established = on_established,
     .failed = on_failed,
 };

@@ -10,6 +10,7 @@
 #define TPM_REQUEST_H
 
 #include "backend-internal.h"
+#include "hash.h"
 #include "window.h"
 #include <tpmdev/device.h>
 
@@ -26,6 +27,7 @@ typedef enum TPMRequestBusy {
     BUSY_STARTING,
     BUSY_RUNNING,   /* the command of REQUEST_RUNNING */
     BUSY_ABANDONED, /* a command that was forgotten, by a reset say; its response is dropped */
+    BUSY_HASHING,   /* a step of a hash sequence, which may be from before a reset */
 } TPMRequestBusy;
 
 typedef struct TPMRequest {
@@ -49,6 +51,7 @@ typedef struct TPMRequest {
 
     size_t buffer_size; /* bytes of the largest command the TPM and the front end agree on */
     TPMWindow window;
+    TPMHash hash; /* a sequence keeps commands away from the TPM */
 } TPMRequest;
 
 void tpm_request_init(TPMDevice *device, size_t buffer_size, int64_t window_ns);

@@ -107,6 +107,31 @@ void tis_abort(TIS *tis, uint8_t next)
     }
 }
 
+void tis_hash_seize(TIS *tis)
+{
+    if (tis_is_executing(tis)) {
+        tpm_request_cancel(tis->device); /* tis_done() drops the response */
+    }
+    for (uint8_t i = 0; i < TIS_LOCALITIES; i++) {
+        tis->locality[i].access &= ~TIS_ACCESS_SEIZE;
+        if (tis->locality[i].state != TIS_EXECUTION) {
+            tis_enter(tis, i, TIS_IDLE, 0);
+        }
+    }
+    tis->aborting = TIS_NO_LOCALITY;
+    tis->next = TIS_NO_LOCALITY;
+    tis->offset = 0;
+    tis->locality[4].access |= TIS_ACCESS_SEIZE; /* so that the loser is told */
+    set_active(tis, 4);
+    tis_enter(tis, 4, TIS_IDLE, TIS_STS_VALID);
+}
+
+void tis_hash_release(TIS *tis)
+{
+    tis_enter(tis, 4, TIS_IDLE, 0);
+    set_active(tis, highest_with(tis, TIS_ACCESS_REQUEST_USE));
+}
+
 /* What a write to TPM_ACCESS leads to, gathered from its events. */
 typedef struct Outcome {
     uint8_t active; /* who is to have the device */

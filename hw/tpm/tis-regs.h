@@ -22,9 +22,10 @@
 #define TIS_INT_STATUS      0x010u /* 4   RW1C    0 */
 #define TIS_INTF_CAPABILITY 0x014u /* 4   RO      30000697h (2.0), 20000697h (1.2) */
 #define TIS_STS             0x018u /* 4   RW      status, burst count, family */
-/*      TPM_HASH_END        0x020     1   WO      locality 4: no D-RTM, reads as all ones */
-#define TIS_DATA_FIFO 0x024u /* 4   RW      the command, then the response */
-/*      TPM_HASH_START      0x028     1   WO      locality 4: no D-RTM, reads as all ones */
+#define TIS_HASH_END        0x020u /* 1   WO      locality 4, with drtm=on: ends the measurement */
+#define TIS_DATA_FIFO       0x024u /* 4   RW      the command, then the response */
+#define TIS_HASH_DATA       0x024u /* 4   WO      locality 4, with drtm=on: what is measured */
+#define TIS_HASH_START      0x028u /* 1   WO      locality 4, with drtm=on: begins a measurement */
 #define TIS_INTERFACE_ID    0x030u /* 4   RW      00002100h (2.0), FFFFFFFFh (1.2) */
 #define TIS_XDATA_FIFO      0x080u /* 4   RW      DATA_FIFO again, as wide as a cache line */
 #define TIS_XDATA_FIFO_LAST 0x0BCu

@@ -6,7 +6,8 @@
  * Stage 2 of 6. A register access comes from device.c as aligned pieces; the table below finds
  * the register; each thing a guest can do is an event with a function of its own, which lists
  * what it means in every state. Commands go to request.c (stage 3) and come back through
- * tis_done(); interrupts go to irq.c (stage 6). Localities are in tis-locality.c.
+ * tis_done(); interrupts go to irq.c (stage 6). Localities are in tis-locality.c, and what
+ * locality 4 alone has in tis-drtm.c.
  *
  * Where the specification leaves room, the values are those of QEMU's device: every firmware and
  * driver was written against them.
@@ -290,6 +291,10 @@ static size_t burst_count(const TIS *tis, uint8_t locality)
     const TISLocality *loc = &tis->locality[locality];
     size_t end = tis->buffer_size;
 
+    if (locality == 4) {
+        /* It is active in a hash sequence alone. */
+        return tpm_hash_room(&tis->device->request.hash);
+    }
     if (loc->state == TIS_IDLE || loc->state == TIS_READY) {
         /* Its command will begin at the front, whatever another locality has in the FIFO. */
         return end;
@@ -449,18 +454,26 @@ uint32_t tis_register_read(void *model, const TPMPiece *piece)
 
 void tis_register_write(void *model, const TPMPiece *piece, uint32_t value)
 {
+    TIS *tis = model;
     const TISRegister *reg = find_register(OFFSET_OF(piece));
     uint8_t locality = LOCALITY_OF(piece);
 
     /* Locality 4 is the processor's own, for a D-RTM; software has no business there. */
-    if (reg && reg->write && locality != 4) {
-        reg->write(model, locality, piece, value);
+    if (locality == 4) {
+        if (tis->drtm) {
+            tis_hash_write(tis, OFFSET_OF(piece), piece, value);
+        }
+    } else if (reg && reg->write) {
+        reg->write(tis, locality, piece, value);
     }
 }
 
 /* ---- completion, reset, life ---- */
 
-/* Stage 5: the response is there. The one that waits for an abort is not for anyone to read. */
+/*
+ * Stage 5: the response is there. One that an abort or a hash sequence waits for is not for anyone
+ * to read.
+ */
 void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_done)
 {
     TIS *tis = model;
@@ -470,6 +483,10 @@ void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_d
         for (unsigned i = 0; i < TIS_LOCALITIES; i++) {
             tis->locality[i].sts |= TIS_STS_SELFTEST_DONE;
         }
+    }
+    if (tis->hashing) {
+        tis_enter(tis, locality, TIS_IDLE, 0);
+        return;
     }
     if (tis->next != TIS_NO_LOCALITY) {
         tis_enter(tis, locality, TIS_IDLE, 0);
@@ -498,6 +515,7 @@ void tis_reset(void *model, size_t buffer_size)
     tis->command_locality = TIS_NO_LOCALITY;
     tis->aborting = TIS_NO_LOCALITY;
     tis->next = TIS_NO_LOCALITY;
+    tis->hashing = false;
     tis->interface_locked = false;
     tis->buffer_size = buffer_size;
     tis->offset = 0;
@@ -510,6 +528,7 @@ void *tis_new(TPMDevice *device, const TPMDeviceConfig *config)
 
     tis->device = device;
     tis->int_vector = (uint8_t)config->irq;
+    tis->drtm = config->drtm;
     tis->buffer = g_malloc0(device->request.buffer_size);
     return tis;
 }
@@ -583,7 +602,8 @@ size_t tis_buffer_size(const TPMDeviceConfig *config)
     .reset = tis_reset,             \
     .read = tis_register_read,      \
     .write = tis_register_write,    \
-    .done = tis_done
+    .done = tis_done,               \
+    .hashed = tis_hashed
 /* clang-format on */
 
 /* Where a PC has it, on the LPC bus. */

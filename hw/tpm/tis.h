@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The state of a TIS device, shared by its two files: tis.c (registers and the five states) and
- * tis-locality.c (which locality may use them). The same registers stand behind every bus: memory
- * (the front ends in tis.c), I2C and SPI, whose front ends have a TIS and reach it by the
- * functions at the end.
+ * The state of a TIS device, shared by its three files: tis.c (registers and the five states),
+ * tis-locality.c (which locality may use them) and tis-drtm.c (what locality 4 has of its own). The
+ * same registers stand behind every bus: memory (the front ends in tis.c), I2C and SPI, whose front
+ * ends have a TIS and reach it by the functions at the end.
  */
 #ifndef TPM_TIS_H
 #define TPM_TIS_H
@@ -31,10 +31,12 @@ typedef struct TISLocality {
 typedef struct TIS {
     TPMDevice *device; /* not a reference: the device owns this struct */
     uint8_t int_vector;
+    bool drtm; /* the hash sequence can be written at locality 4 */
 
     TISLocality locality[TIS_LOCALITIES];
     uint8_t active;           /* the locality in use, or TIS_NO_LOCALITY */
     uint8_t command_locality; /* the one that started the command under way */
+    bool hashing;             /* a hash sequence is under way: locality 4 is the active one */
     bool interface_locked;    /* TPM_INTERFACE_ID's IntfSelLock, one for all localities */
 
     /* A change of locality that waits for the command under way, or TIS_NO_LOCALITY each. */
@@ -66,6 +68,21 @@ void tis_abort(TIS *tis, uint8_t next);
 
 /* The second half of it: nothing is executing any more. */
 void tis_abort_finish(TIS *tis);
+
+/*
+ * A hash sequence begins: locality 4 has the device at once, and what another was doing is lost.
+ * And it has ended.
+ */
+void tis_hash_seize(TIS *tis);
+void tis_hash_release(TIS *tis);
+
+/* ---- tis-drtm.c ---- */
+
+/* A write at locality 4, `offset` being that of the register in it. */
+void tis_hash_write(TIS *tis, uint32_t offset, const TPMPiece *piece, uint32_t value);
+
+/* The TPM has answered the end of the sequence, or failed in it; `model` is a TIS. */
+void tis_hashed(void *model);
 
 /* ---- tis.c ---- */
 

@@ -135,6 +135,16 @@ typedef struct TPMDeviceConfig {
     bool chunk;
 
     /**
+     * TIS, memory-mapped: writes at locality 4 to TPM_HASH_START, TPM_HASH_DATA and TPM_HASH_END
+     * make a D-RTM measurement (TCG PC Client Platform TPM Profile, "TPM_HASH_START"); default
+     * false: they are ignored. The backend must be able to, else TPM_ERROR_UNSUPPORTED.
+     *
+     * Who can write there can forge what PCR 17 vouches for. The host must let through only what
+     * its own emulation of SENTER, SKINIT or an H-CRTM writes, and never a guest's access.
+     */
+    bool drtm;
+
+    /**
      * SPI: how many wait states the device puts before the bytes of a FIFO, 0 to 50; before those
      * of other registers it puts one, if any, as the Platform TPM Profile allows. Default 0: it
      * answers at once. For testing drivers: real TPMs make them wait.
@@ -153,7 +163,7 @@ typedef struct TPMDeviceConfig {
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
         sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
-            TPM_BASE_ADDRESS, false, false, 0, false, 0, 0                                         \
+            TPM_BASE_ADDRESS, false, false, 0, false, false, 0, 0                                  \
     }
 
 /**
@@ -198,6 +208,10 @@ typedef struct TPMDeviceStatistics {
     uint64_t guest_errors;
     /** interrupts asserted */
     uint64_t interrupts;
+    /** D-RTM hash sequences that ended with their measurement in the TPM */
+    uint64_t measurements;
+    /** and of those that ended with none: the TPM failed, or more was written than it could take */
+    uint64_t failed_measurements;
 } TPMDeviceStatistics;
 
 /**
@@ -224,7 +238,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is one of
  *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`,
  *            `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`;
- *            `tpm-tis-spi` takes `wait-states=N`; `tpm-tis-i2c` takes neither `irq` nor `base`
+ *            `tpm-tis` and `tpm-tis-device` take `drtm=on|off`, `tpm-tis-spi` takes
+ *            `wait-states=N`; `tpm-tis-i2c` and `tpm-spapr` take neither `irq` nor `base`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()

@@ -74,6 +74,30 @@ static void test_window_of_the_string_is_as_long_as_it_says(void **state)
     assert_int_equal(machine->tpm->polls, 20);
 }
 
+/* Of both models that have it, and off unless it is asked for. */
+static void test_drtm_of_the_string_opens_locality_4(void **state)
+{
+    static const struct {
+        const char *options;
+        unsigned starts;
+    } cases[] = {
+        { "tpm-tis,tpmdev=fake", 0 },
+        { "tpm-tis,tpmdev=fake,drtm=off", 0 },
+        { "tpm-tis,tpmdev=fake,drtm=on", 1 },
+        { "tpm-tis-device,tpmdev=fake", 1 },
+        { "tpm-tis-device,tpmdev=fake,drtm=on", 2 },
+    };
+    TISMachine *machine = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        machine->device = device_from(machine, cases[i].options, NULL);
+        assert_non_null(machine->device);
+        tis_write(machine, 4, 0x28, 1, 0);
+        assert_int_equal(machine->tpm->hash_starts, cases[i].starts);
+        tis_machine_unplug(machine);
+    }
+}
+
 static const struct {
     const char *options;
     TPMError code;
@@ -92,7 +116,7 @@ static const struct {
     { "tpm-tis,tpmdev=", TPM_ERROR_NOT_FOUND,
       "Property 'tpm-tis.tpmdev' can't find value ''; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=fake,color=red", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base" },
+      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base, drtm" },
     { "tpm-tis,tpmdev=fake,irq=16", TPM_ERROR_INVALID_OPTION,
       "IRQ 16 is outside valid range of 0 to 15" },
     { "tpm-tis,tpmdev=fake,irq=4294967295", TPM_ERROR_INVALID_OPTION,
@@ -106,7 +130,12 @@ static const struct {
     { "tpm-tis,tpmdev=fake,window=", TPM_ERROR_INVALID_OPTION,
       "parameter 'window' is ''; it must be a number from 0 to 1000" },
     { "tpm-tis,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base" },
+      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, drtm" },
+    { "tpm-tis,tpmdev=fake,drtm=4", TPM_ERROR_INVALID_OPTION,
+      "parameter 'drtm' is '4'; it must be on or off" },
+    { "tpm-crb,tpmdev=fake,drtm=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-crb: invalid parameter 'drtm'; it takes driver, tpmdev, irq, window, base, localities, "
+      "interrupts, buffer, buffer-address, chunk" },
     { "tpm-crb,tpmdev=fake,base=here", TPM_ERROR_INVALID_OPTION,
       "parameter 'base' is 'here'; it must be an address such as 0xfed40000" },
     { "tpm-crb,tpmdev=fake,base=0xfed40080", TPM_ERROR_INVALID_OPTION,
@@ -359,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_good_strings_make_the_device_they_describe),
         TEST(test_window_of_the_string_is_as_long_as_it_says),
+        TEST(test_drtm_of_the_string_opens_locality_4),
         TEST(test_each_bad_string_has_its_own_message),
         TEST(test_error_may_be_null),
         TEST(test_string_without_backends_finds_none),
