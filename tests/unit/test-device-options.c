@@ -145,7 +145,7 @@ static const struct {
     { "tpm-crb,tpmdev=fake,chunk=yes", TPM_ERROR_INVALID_OPTION,
       "parameter 'chunk' is 'yes'; it must be on or off" },
     { "tpm-tis,tpmdev=fake,chunk=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base" },
+      "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base, drtm" },
     { "tpm-crb,tpmdev=fake,buffer=big", TPM_ERROR_INVALID_OPTION,
       "parameter 'buffer' is 'big'; it must be window or page" },
     { "tpm-crb,tpmdev=fake,buffer=page", TPM_ERROR_MISSING_OPTION,
@@ -155,7 +155,8 @@ static const struct {
     { "tpm-crb,tpmdev=fake,buffer=page,buffer-address=0xfed40000", TPM_ERROR_INVALID_OPTION,
       "tpm-crb: buffer_address is inside the device; give a page beside it" },
     { "tpm-tis,tpmdev=fake,wait-states=1", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base" },
+      "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base, "
+      "drtm" },
     { "tpm-tis-spi,tpmdev=fake,wait-states=51", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: wait_states is 51; it must be from 0 to 50, the most Linux waits for" },
     { "tpm-tis-spi,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
