@@ -35,6 +35,22 @@ static void end_command(Machine *m)
     m->executing = false;
 }
 
+/* Likewise of a step. */
+static void end_step(Machine *m)
+{
+    if (m->hashing) {
+        FUZZ_CHECK(m->hash_size == 0 || memcmp(m->hash_copy, m->hash_data, m->hash_size) == 0);
+    }
+    m->hashing = false;
+}
+
+void tpm_hashed(Machine *m)
+{
+    end_step(m);
+    m->sequence = m->sequence && m->step != TPM_HASH_END;
+    tpmdev_backend_hashed(m->backend);
+}
+
 void tpm_complete(Machine *m, size_t size)
 {
     uint8_t response[TPM_BUFFER_SIZE_MAX];
@@ -49,6 +65,8 @@ void tpm_fail(Machine *m)
     g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "the TPM has failed");
 
     end_command(m);
+    end_step(m);
+    m->sequence = false;
     m->starting = false;
     tpmdev_backend_failed(m->backend, error);
 }
@@ -63,7 +81,8 @@ static void fake_start(void *self, size_t buffer_size)
 {
     Machine *m = self;
 
-    FUZZ_CHECK(!m->starting && !m->executing);
+    FUZZ_CHECK(!m->starting && !m->executing && !m->hashing);
+    m->sequence = false;
     FUZZ_CHECK(buffer_size >= TPM_BUFFER_SIZE_MIN);
     FUZZ_CHECK(buffer_size <= tpmdev_backend_get_buffer_size(m->backend));
     m->agreed = buffer_size;
@@ -80,7 +99,7 @@ static void fake_submit(void *self, const TPMCommand *command, bool linger)
     unsigned tag = (unsigned)command->data[0] << 8 | command->data[1];
     uint8_t size[4];
 
-    FUZZ_CHECK(!m->starting && !m->executing);
+    FUZZ_CHECK(!m->starting && !m->executing && !m->hashing && !m->sequence);
     FUZZ_CHECK(command->locality < LOCALITIES);
     FUZZ_CHECK(command->size >= TPM_HEADER_SIZE && command->size <= m->agreed);
     put_be32(size, command->size);
@@ -124,9 +143,30 @@ static void fake_reset_established(void *self, uint8_t locality)
 {
     Machine *m = self;
 
-    FUZZ_CHECK(!m->starting && !m->executing);
+    FUZZ_CHECK(!m->starting && !m->executing && !m->hashing);
     FUZZ_CHECK(locality == 3 || locality == 4);
     tpmdev_backend_set_established(m->backend, false);
+}
+
+/* In order, and nothing in it but what was written. */
+static void fake_hash(void *self, TPMHashStep step, const uint8_t *data, size_t size)
+{
+    Machine *m = self;
+
+    FUZZ_CHECK(m->drtm && !m->starting && !m->executing && !m->hashing);
+    FUZZ_CHECK(m->sequence == (step != TPM_HASH_START));
+    FUZZ_CHECK((step == TPM_HASH_DATA) == (size > 0) && (size > 0) == (data != NULL));
+    FUZZ_CHECK(size <= TPM_HASH_CHUNK_MAX);
+    m->sequence = m->hashing = true;
+    m->step = step;
+    m->hash_data = data;
+    m->hash_size = size;
+    if (size > 0) {
+        memcpy(m->hash_copy, data, size);
+    }
+    if (m->start_inline) {
+        tpm_hashed(m);
+    }
 }
 
 static void fake_destroy(void *self)
@@ -145,6 +185,7 @@ static const TPMBackendClass fake_class = {
     .cancel = fake_cancel,
     .reset_established = fake_reset_established,
     .destroy = fake_destroy,
+    .hash = fake_hash,
 };
 
 static const TPMBackendClass lingering_class = {
@@ -157,6 +198,7 @@ static const TPMBackendClass lingering_class = {
     .cancel = fake_cancel,
     .reset_established = fake_reset_established,
     .destroy = fake_destroy,
+    .hash = fake_hash,
 };
 
 /* ---- the hypervisor ---- */
@@ -254,9 +296,11 @@ void op_event(Machine *m, Input *input)
 
 void settle(Machine *m)
 {
-    while (m->starting || m->executing) {
+    while (m->starting || m->executing || m->hashing) {
         if (m->starting) {
             tpm_started(m);
+        } else if (m->hashing) {
+            tpm_hashed(m);
         } else {
             tpm_complete(m, TPM_HEADER_SIZE);
         }
@@ -282,12 +326,13 @@ void machine_new(Machine *m, uint8_t shape, size_t buffer_size, const TPMDeviceC
                  GMainContext *context)
 {
     TPMBackendInfo info = { sizeof(info), shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
-                            buffer_size, false };
+                            buffer_size, true };
     TPMHost host = TPM_HOST_INIT;
 
     m->version = info.version;
     m->start_inline = shape & 2;
     m->polls = shape >> 4;
+    m->drtm = config->drtm;
     host.set_irq = host_set_irq;
     host.guest_error = host_message;
     host.backend_error = host_message;

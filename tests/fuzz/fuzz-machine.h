@@ -25,6 +25,12 @@ typedef struct Machine {
     bool executing;
     TPMCommand command; /* as submitted */
     uint8_t copy[TPM_BUFFER_SIZE_MAX];
+    bool hashing;  /* a step of a hash sequence has not been answered */
+    bool sequence; /* one is open */
+    TPMHashStep step;
+    const uint8_t *hash_data;
+    size_t hash_size;
+    uint8_t hash_copy[TPM_HASH_CHUNK_MAX];
     bool destroyed;
 
     /* the hypervisor */
@@ -33,6 +39,7 @@ typedef struct Machine {
     bool irq_level;
     void (*on_irq)(struct Machine *m); /* the guest's handler, run within set_irq(); or NULL */
     uint64_t messages;
+    bool drtm;  /* lets the guest write at locality 4, as no hypervisor should */
     bool freed; /* no callback may come any more */
 } Machine;
 
@@ -60,6 +67,7 @@ void op_access(Machine *m, Input *input, bool is_write);
 void tpm_complete(Machine *m, size_t size);
 void op_complete_with(Machine *m, Input *input);
 
+void tpm_hashed(Machine *m);
 void tpm_fail(Machine *m);
 void tpm_started(Machine *m);
 

@@ -16,6 +16,10 @@
 #define STS            0x18u
 #define INT_STATUS     0x10u
 #define DATA_FIFO      0x24u
+#define HASH_END       0x20u
+#define HASH_DATA      0x24u
+#define HASH_START     0x28u
+#define HASH_MEMORY    4096u
 #define ACCESS_REQUEST 0x02u
 #define ACCESS_SEIZE   0x08u
 #define ACCESS_ACTIVE  0x20u
@@ -50,7 +54,8 @@ static void check_locality(Machine *m, unsigned locality, unsigned *active)
     }
     (*active)++;
     FUZZ_CHECK((sts & STS_WRITE_ONLY) == 0);
-    FUZZ_CHECK(burst <= m->agreed);
+    FUZZ_CHECK(locality != 4 || (m->drtm && (sts & 0xFB) == STS_VALID));
+    FUZZ_CHECK(burst <= (locality == 4 ? HASH_MEMORY : m->agreed));
     if (sts & STS_DATA_AVAIL) {
         FUZZ_CHECK((sts & STS_VALID) && !(sts & STS_EXPECT) && burst > 0);
     }
@@ -107,9 +112,40 @@ static void op_drain(Machine *m, Input *input)
     }
 }
 
+/* What a processor does, in one go or left half way: a sequence with some data. */
+static void op_measure(Machine *m, Input *input)
+{
+    uint8_t what = input_u8(input);
+    size_t size = input_u16(input) % (3 * HASH_MEMORY);
+
+    if (what & 1) {
+        guest_write(m, REG(4, HASH_START), 1, 0);
+    }
+    for (size_t i = 0; i < size; i += 4) {
+        guest_write(m, REG(4, HASH_DATA), 4, i);
+    }
+    if (what & 2) {
+        guest_write(m, REG(4, HASH_END), 1, 0);
+    }
+}
+
+/* From here on an operation is one of these; below, it is one of twelve. */
+#define OP_MEASURE 252u
+#define OP_HASHED  254u
+
 static void run_op(Machine *m, Input *input)
 {
-    switch (input_u8(input) % 12) {
+    uint8_t op = input_u8(input);
+
+    if (op >= OP_HASHED) {
+        tpm_hashed(m);
+        return;
+    }
+    if (op >= OP_MEASURE) {
+        op_measure(m, input);
+        return;
+    }
+    switch (op % 12) {
     case 0:
     case 1:
         op_access(m, input, false);
@@ -177,8 +213,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t shape = input_u8(&input);
 
     *m = (Machine){ .on_irq = shape & 4 ? acknowledge : NULL };
-    machine_new(m, shape, TPM_BUFFER_SIZE_MIN + input_u16(&input), &config, context);
-    bool recover = input_u8(&input) & 1;
+    size_t buffer_size = TPM_BUFFER_SIZE_MIN + input_u16(&input);
+    uint8_t more = input_u8(&input);
+    bool recover = more & 1;
+
+    config.drtm = more & 2;
+    machine_new(m, shape, buffer_size, &config, context);
 
     while (input.left > 0) {
         run_op(m, &input);
