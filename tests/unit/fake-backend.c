@@ -96,17 +96,20 @@ static size_t make_response(FakeBackend *fake, uint8_t *response)
     return fake->command_size;
 }
 
-static void answer_command(FakeBackend *fake)
+/* Answer the command of this number, counted from 1, if it is the one under way. */
+static void answer_command_number(FakeBackend *fake, unsigned number)
 {
     uint8_t response[sizeof(fake->response)];
 
     g_mutex_lock(&fake->lock);
-    bool due = fake->executing;
+    bool due = fake->executing && fake->submits == number;
     note_breach(fake, due && memcmp(fake->data, fake->command, fake->command_size) != 0,
                 "a command that changed while it ran");
     bool fails = fake->submit_fails || (due && ++fake->begun == fake->fail_at);
     size_t size = due ? make_response(fake, response) : 0;
-    fake->executing = fake->lingering = false;
+    if (due) {
+        fake->executing = fake->lingering = false;
+    }
     g_mutex_unlock(&fake->lock);
 
     if (!due) {
@@ -118,6 +121,19 @@ static void answer_command(FakeBackend *fake)
         tpmdev_backend_complete(fake->backend, size ? response : NULL, size);
         count_answer(fake);
     }
+}
+
+static unsigned present_command(FakeBackend *fake)
+{
+    g_mutex_lock(&fake->lock);
+    unsigned number = fake->submits;
+    g_mutex_unlock(&fake->lock);
+    return number;
+}
+
+static void answer_command(FakeBackend *fake)
+{
+    answer_command_number(fake, present_command(fake));
 }
 
 static void answer_hash(FakeBackend *fake)
@@ -144,23 +160,28 @@ static void answer_hash(FakeBackend *fake)
     count_answer(fake);
 }
 
-/* ---- the thread ---- */
+/* ---- the thread: a job, and above its bits the number of the command it is about ---- */
 
 typedef enum Job { JOB_QUIT = 1, JOB_START, JOB_COMMAND, JOB_HASH } Job;
+
+#define JOB_BITS 3
 
 static gpointer thread_run(gpointer data)
 {
     FakeBackend *fake = data;
 
     for (;;) {
-        switch ((Job)GPOINTER_TO_INT(g_async_queue_pop(fake->jobs))) {
+        unsigned job = GPOINTER_TO_UINT(g_async_queue_pop(fake->jobs));
+
+        switch ((Job)(job % (1u << JOB_BITS))) {
         case JOB_QUIT:
             return NULL;
         case JOB_START:
             answer_start(fake);
             break;
         case JOB_COMMAND:
-            answer_command(fake);
+            /* Unless it has been cancelled meanwhile, and the next one is under way. */
+            answer_command_number(fake, job >> JOB_BITS);
             break;
         case JOB_HASH:
             answer_hash(fake);
@@ -174,7 +195,7 @@ static void give_thread(FakeBackend *fake, Job job)
     if (!fake->thread) {
         fake->thread = g_thread_new("fake-tpm", thread_run, fake);
     }
-    g_async_queue_push(fake->jobs, GINT_TO_POINTER(job));
+    g_async_queue_push(fake->jobs, GUINT_TO_POINTER(present_command(fake) << JOB_BITS | job));
 }
 
 /* ---- the class ---- */
@@ -403,7 +424,7 @@ void fake_backend_free(FakeBackend *fake)
     const char *breach = fake->breach;
 
     if (fake->thread) {
-        g_async_queue_push(fake->jobs, GINT_TO_POINTER(JOB_QUIT));
+        g_async_queue_push(fake->jobs, GUINT_TO_POINTER(JOB_QUIT));
         g_thread_join(fake->thread);
     }
     tpmdev_backend_unref(fake->backend);
