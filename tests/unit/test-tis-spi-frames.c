@@ -166,18 +166,13 @@ static void make_interesting(Pair *pair)
     assert_true(tis_has_response(pair->memory, 2));
 }
 
-static void assert_page_reads_the_same(Pair *pair, unsigned locality)
+static void test_every_offset_and_size_reads_as_memory_does(void **state)
 {
     for (uint32_t offset = 0; offset < PAGE_SIZE; offset++) {
         for (size_t size = 1; size <= SPI_FRAME_MAX; size++) {
-            assert_reads_the_same(pair, locality << 12 | offset, size);
+            assert_reads_the_same(*state, offset, size);
         }
     }
-}
-
-static void test_every_offset_and_size_reads_as_memory_does(void **state)
-{
-    assert_page_reads_the_same(*state, 0);
 }
 
 /* The FIFO is read dry on the way, the same on both; the retry brings it back. */
@@ -193,13 +188,12 @@ static void test_every_offset_and_size_reads_as_memory_does_with_a_response(void
             assert_reads_the_same(pair, 0x2000 | REG_STS, 4);
         }
     }
-    assert_page_reads_the_same(pair, 1);
 }
 
-/* Everything a guest can see of both. */
+/* Everything a guest can see of both, at the localities that are written to. */
 static void assert_look_the_same(Pair *pair)
 {
-    for (uint32_t locality = 0; locality < 5; locality++) {
+    for (uint32_t locality = 0; locality < 3; locality++) {
         assert_reads_the_same(pair, locality << 12, 0x20);
         assert_reads_the_same(pair, locality << 12 | REG_INTERFACE_ID, 4);
     }
@@ -404,7 +398,7 @@ static void test_no_cut_of_a_small_frame_changes_anything(void **state)
 static void assert_sizes(TISMachine *machine, const Case *test, bool is_read, uint32_t address)
 {
     fake_backend_respond_with_size(machine->tpm, 150);
-    for (size_t size = 1; size <= SPI_FRAME_MAX; size++) {
+    for (size_t size = 1; size <= SPI_FRAME_MAX; size += size < 16 ? 1 : 3) {
         Frame frame;
 
         frame_init(&frame, is_read, address, size);
