@@ -86,6 +86,8 @@ struct Machine {
     int epoch; /* counts up before a reset and after it: odd while one is due */
     int over;
 
+    bool went_back; /* a statistic, seen by a thread that looks on */
+
     /* Not atomic: the library orders its calls, and ThreadSanitizer sees whether it does. */
     bool told; /* the interrupt's level */
     unsigned rises;
