@@ -70,8 +70,8 @@ typedef struct TPMHost {
      * context: where backend I/O and completions run
      *
      * The device takes a reference. The host must run it. When given, set_irq, backend_error and
-     * the callbacks of tpm-spapr are called only from a guest's access or from this context. NULL:
-     * one thread of the library, shared by all its devices, does that work.
+     * the callbacks of tpm-spapr are called only from a guest's access, from a reset or from this
+     * context. NULL: one thread of the library, shared by all its devices, does that work.
      */
     GMainContext *context;
 
