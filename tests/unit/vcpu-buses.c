@@ -301,8 +301,9 @@ const Bus buses[] = {
     { .name = "crb_with_a_page", .interface = TPM_INTERFACE_CRB, .shared = true,
       .guest_memory = true, .configure = configure_page, MEMORY, BUFFER },
     /* A callback comes from within a frame, and the bus has but one at a time. */
-    { .name = "spi", .interface = TPM_INTERFACE_TIS_SPI, .shared = true, .frames = true,
-      .reentrant = false,      .configure = configure_spi, .read = spi_bus_read, .write = spi_bus_write, FIFO },
+    { .name = "spi", .interface = TPM_INTERFACE_TIS_SPI, .shared = true,
+      .frames = true, .reentrant = false,
+      .configure = configure_spi, .read = spi_bus_read, .write = spi_bus_write, FIFO },
 };
 /* clang-format on */
 
