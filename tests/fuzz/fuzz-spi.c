@@ -262,6 +262,9 @@ static void op_frame(Machine *m, Input *input)
         input_bytes(input, bytes, size);
     }
     bus_frame(m, first & 0x80, address, bytes, size);
+    for (size_t i = 0; (first & 0x80) && address >= TPM_TIS_SIZE && i < size; i++) {
+        FUZZ_CHECK(bytes[i] == 0xFF);
+    }
 }
 
 /* What a driver does, in one go: get the locality, write a command by frames, start it. */
@@ -306,10 +309,15 @@ static void op_tpm(Machine *m, Input *input)
     }
 }
 
+/* What remains of a frame means nothing any more. */
 static void op_reset(Machine *m)
 {
+    uint8_t in;
+
     tpmdev_device_reset(m->sides[0].device);
     tpmdev_device_reset(m->sides[1].device);
+    bus_transfer(m, NULL, &in, 1);
+    FUZZ_CHECK(in == 0xFF);
 }
 
 static void run_op(Machine *m, Input *input)
