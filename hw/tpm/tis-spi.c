@@ -13,7 +13,6 @@
  */
 #include "tis.h"
 
-#include <string.h>
 #include <tpmdev/spi.h>
 
 /*
@@ -298,32 +297,35 @@ void tpmdev_device_spi_select(TPMDevice *device, bool selected)
     tpm_device_leave(device);
 }
 
-/* Bytes that may mean something; the rest of a long transfer is not worth a lock. */
-static size_t transfer_frame(TPMDevice *device, const uint8_t *out, uint8_t *in, size_t size)
+/*
+ * One byte, if it may mean something. What it has led to, a command to send or an interrupt, is
+ * done before the next one is looked at: so it is all the same whether that is of this call.
+ */
+static bool exchange_byte(TPMDevice *device, uint8_t out, uint8_t *in)
 {
     TISSPI *spi = device->model;
-    size_t done = 0;
 
     g_mutex_lock(&device->lock);
-    while (done < size && spi->phase != SPI_DESELECTED && spi->phase != SPI_IGNORED) {
-        uint8_t byte = on_byte(spi, out ? out[done] : 0);
+    bool is_heard = spi->phase != SPI_DESELECTED && spi->phase != SPI_IGNORED;
 
-        if (in) {
-            in[done] = byte;
-        }
-        done++;
+    if (is_heard) {
+        *in = on_byte(spi, out);
     }
     tpm_device_leave(device);
-    return done;
+    return is_heard;
 }
 
 void tpmdev_device_spi_transfer(TPMDevice *device, const uint8_t *out, uint8_t *in, size_t size)
 {
-    bool is_spi = device->frontend == &tpm_frontend_tis_spi;
-    size_t done = is_spi ? transfer_frame(device, out, in, size) : 0;
+    bool is_heard = device->frontend == &tpm_frontend_tis_spi;
 
-    if (in && done < size) {
-        memset(in + done, BYTE_NOBODY, size - done);
+    for (size_t i = 0; i < size && (is_heard || in); i++) {
+        uint8_t byte = BYTE_NOBODY;
+
+        is_heard = is_heard && exchange_byte(device, out ? out[i] : 0, &byte);
+        if (in) {
+            in[i] = byte;
+        }
     }
 }
 

@@ -185,6 +185,25 @@ static void test_four_bytes_of_sts_are_one_event(void **state)
     assert_int_equal(tis_statistics(machine).cancels, 0);
 }
 
+/* In one frame: a seizure, which ends a command that waits, and a register of the winner. */
+static void test_what_a_register_leads_to_is_done_before_the_next_one(void **state)
+{
+    TISMachine *machine = *state;
+    SPIDriver driver = { .device = machine->device };
+    uint8_t command[12], bytes[12] = { ACCESS_SEIZE, 0, 0, 0, 0, 0, 0, 0, 0x87, 0, 0, 0x80 };
+
+    machine->tpm->start_when = FAKE_WHEN_TOLD;
+    tpmdev_device_reset(machine->device);
+    make_ready(machine);
+    memcpy(command, command_2_0, sizeof(command));
+    assert_true(spi_frame(&driver, false, REG_FIFO, command, sizeof(command)));
+    set_reg(machine, 0, REG_STS, 1, STS_GO);
+    assert_true(spi_frame(&driver, false, 0x1000, bytes, sizeof(bytes)));
+    assert_int_equal(reg(machine, 1, REG_ACCESS, 1), ACCESS_ACTIVE);
+    assert_int_equal(reg(machine, 1, REG_INT_ENABLE, 4), INT_ALL);
+    fake_backend_answer(machine->tpm);
+}
+
 /* ---- headers ---- */
 
 static void test_reserved_bit_of_the_header_is_ignored(void **state)
@@ -524,6 +543,7 @@ int main(void)
         TEST(test_sts_shows_a_burst_of_one_frame_at_most),
         TEST(test_did_vid_and_rid),
         TEST(test_four_bytes_of_sts_are_one_event),
+        TEST(test_what_a_register_leads_to_is_done_before_the_next_one),
         TEST(test_reserved_bit_of_the_header_is_ignored),
         TEST(test_addresses_of_no_register_read_as_ones_and_are_guest_errors),
         TEST(test_a_frame_is_one_read_or_one_write),
