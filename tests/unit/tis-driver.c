@@ -24,6 +24,9 @@ TISMachine *tis_machine_prepare(TPMVersion version, FakeKind kind, size_t buffer
     fake_host_init(&machine->host);
     machine->tpm = fake_backend_new(version, kind, buffer_size);
     machine->config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
+    if (g_strcmp0(g_getenv("TPMDEV_TEST_TIS"), "tpm-tis-device") == 0) {
+        machine->config.interface = TPM_INTERFACE_TIS_SYSBUS;
+    }
     return machine;
 }
 

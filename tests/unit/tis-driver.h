@@ -61,7 +61,10 @@ typedef struct TISMachine {
 /* A device with all defaults before a TPM of 4096 bytes that starts and answers at once. */
 TISMachine *tis_machine_new(TPMVersion version);
 
-/* In two steps, for a test that wants host or TPM otherwise: set them in between. */
+/*
+ * In two steps, for a test that wants host or TPM otherwise: set them in between. With
+ * TPMDEV_TEST_TIS=tpm-tis-device in the environment the device is that one.
+ */
 TISMachine *tis_machine_prepare(TPMVersion version, FakeKind kind, size_t buffer_size);
 void tis_machine_plug(TISMachine *machine);
 
