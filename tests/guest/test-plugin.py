@@ -132,10 +132,10 @@ def tree_has_node(qemu, plugin, options, base):
     return good, f"{dumped.stderr}\n{got}"
 
 
-def registers_and_interrupt(qemu, plugin, options, base, line):
+def registers_and_interrupt(qemu, gic, plugin, options, base, line):
     """No CPU runs: QEMU's qtest protocol plays it."""
     os.environ.update(sanitizer.environment(plugin))
-    command = [qemu, "-accel", "tcg", "-S", "-nodefaults", "-machine", "virt,gic-version=max",
+    command = [qemu, "-accel", "tcg", "-S", "-nodefaults", "-machine", f"virt,gic-version={gic}",
                "-plugin", f"{plugin},tpmdev=null{options}"]
     with harness.Machine(command) as machine:
         machine.qtest.ok("irq_intercept_in " + harness.ARCHES["aarch64"].irq_controller)
@@ -156,10 +156,12 @@ def virt_checks(qemu, plugin):
                                 ("Arm: the node is where the device is", ",base=0x8080000000",
                                  0x8080000000)):
         yield name, *tree_has_node(qemu, plugin, options, base)
-    yield ("Arm: registers, and the line a device of QEMU's has",
-           *registers_and_interrupt(qemu, plugin, "", 0x0B000000, 112))
+    for gic in (2, 3):
+        yield (f"Arm: registers, and the line a device of QEMU's has, on a GICv{gic}",
+               *registers_and_interrupt(qemu, gic, plugin, "", 0x0B000000, 112))
     yield ("Arm: no line with irq=0, and registers beyond 4 GiB",
-           *registers_and_interrupt(qemu, plugin, ",irq=0,base=0x8080000000", 0x8080000000, None))
+           *registers_and_interrupt(qemu, 3, plugin, ",irq=0,base=0x8080000000", 0x8080000000,
+                                    None))
 
 
 def main():

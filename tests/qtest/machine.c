@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* The interrupt of the device when `irq=` does not say, as in QEMU. */
+#define TPM_IRQ_DEFAULT 5
+
 /* As in QEMU, a machine whose TPM does not start does not start; nanoseconds. */
 #define START_TIMEOUT_NS G_GINT64_CONSTANT(30000000000)
 
@@ -37,9 +40,6 @@ struct Machine {
     MachineIRQ irq_callback;
     void *irq_opaque;
 };
-
-/* The interrupt of the device when `irq=` does not say, as in QEMU. */
-#define TPM_IRQ_DEFAULT 5
 
 /*
  * As QEMU's machines have it: a PC; `virt`, whose platform bus begins at 0C000000h and at shared
