@@ -79,7 +79,8 @@ typedef struct TPMDeviceTreeConfig {
  *
  * The node's bindings are Linux's: `tcg,tpm-tis-mmio`, `tcg,tpm-tis-i2c`, `tcg,tpm_tis-spi`, and
  * `IBM,vtpm20` or `IBM,vtpm` by the TPM's version. The log is told by `linux,sml-base` and
- * `linux,sml-size`, but on pSeries, where firmware makes it. Any thread may call it, one at a time for a tree.
+ * `linux,sml-size`, but on pSeries, where firmware makes it. Any thread may call it, one at a time
+ * for a tree.
  *
  * Returns TRUE, or FALSE with the tree as it was: TPM_ERROR_UNSUPPORTED for a device there is no
  * binding for (tpm-crb), TPM_ERROR_NOT_FOUND for a parent that is not there, TPM_ERROR_IN_USE for

@@ -73,8 +73,8 @@ bool tpmdev_device_i2c_send(TPMDevice *device, uint8_t byte);
  * Any thread may call it. It counts as one of TPMDeviceStatistics.reads.
  *
  * Returns the next byte of the register that was named, lowest first; 0 behind its fourth byte,
- * where no register is named, and outside of a transfer; FFh, as an idle bus, from a device of another
- * interface.
+ * where no register is named, and outside of a transfer; FFh, as an idle bus, from a device of
+ * another interface.
  */
 TPMDEV_EXPORT
 uint8_t tpmdev_device_i2c_receive(TPMDevice *device);
