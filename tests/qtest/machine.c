@@ -227,10 +227,10 @@ static bool check_model(const Machine *machine, const char *model, GError **erro
     return false;
 }
 
-/* On a PC the interrupt's number is its line. Elsewhere the guest just reads the number. */
+/* On a PC the interrupt's number is its line. Elsewhere the guest just reads the number, if any. */
 static unsigned irq_line(const MachineArch *arch, const char *irq)
 {
-    if (arch->irq) {
+    if (arch->irq || arch->has_papr) {
         return arch->irq;
     }
     return irq ? (unsigned)g_ascii_strtoull(irq, NULL, 10) : TPM_IRQ_DEFAULT;

@@ -150,7 +150,7 @@ static void test_bit_4_of_the_capabilities_decides(void **state)
 /* A peer that was started again, as another one: the connection is new, the backend is not. */
 static void test_a_peer_that_lost_the_capability_fails_the_step(void **state)
 {
-    static const char *const script[] = { READY,        "c close", "accept", SHAKE("3fef"), START,
+    static const char *const script[] = { READY,        "c close", "accept", GREET("3fef"), START,
                                           AT_LOCALITY0, RESPONSE,  START,    GOODBYE,       NULL };
     static EmulatorTest test;
 
