@@ -7,8 +7,9 @@
  * can be read in this folder.
  *
  * Arguments: the TPM's version, the device and a mode: `check`, `persist` (before and after a
- * reboot), `dead` (the TPM is killed on the way), `bench COUNT`, `show` (for people). They may be
- * followed by COUNT and the number of the interrupt that ACPI names for the device.
+ * reboot), `dead` (the TPM is killed on the way), `bench COUNT`, `show` (for people), `firmware`
+ * (what firmware left, for a comparison of two runs). They may be followed by COUNT and the number
+ * of the interrupt that ACPI names for the device.
  */
 #include "guest-check.h"
 
@@ -21,26 +22,49 @@
 typedef struct NamedCheck {
     const char *name;
     Check check;
-    bool tpm2_only;
+    bool (*applies)(const Guest *guest);
 } NamedCheck;
+
+static bool always(const Guest *guest)
+{
+    (void)guest;
+    return true;
+}
+
+static bool with_tpm2(const Guest *guest)
+{
+    return guest->tpm2;
+}
+
+static bool on_pseries(const Guest *guest)
+{
+    return guest->device == GUEST_SPAPR;
+}
+
+static bool with_acpi(const Guest *guest)
+{
+    return guest->device != GUEST_SPAPR;
+}
 
 /* The firmware's log comes before the program's own extends. */
 static const NamedCheck checks[] = {
-    { "the kernel found a TPM of the right version", check_version, false },
-    { "the kernel binds the device's driver", check_kernel_driver, false },
-    { "ACPI describes the device", check_acpi_device, false },
-    { "the kernel is interrupted as ACPI has it", check_interrupts, false },
-    { "/dev/tpmrm0 answers", check_resource_manager, true },
-    { "sysfs shows the PCRs the TPM tells", check_sysfs_pcrs, false },
-    { "the measurement log's replay equals the PCRs", check_measurement_log, false },
-    { "GetRandom gives random bytes", check_random, false },
-    { "a PCR extends as computed", check_extend, false },
-    { "a command of the largest size is answered", check_largest_command, false },
-    { "a command of a byte more is refused", check_too_large_command, false },
-    { "a large valid command gives the right digest", check_large_valid_command, false },
-    { "a large response arrives whole", check_large_response, true },
-    { "2048 bytes of NV storage read back", check_nv_of_two_kib, true },
-    { "the kernel has no complaint", check_kernel_complaints, false },
+    { "the kernel found a TPM of the right version", check_version, always },
+    { "the kernel binds the device's driver", check_kernel_driver, always },
+    { "ACPI describes the device", check_acpi_device, with_acpi },
+    { "the device tree describes the device", check_device_tree, on_pseries },
+    { "the kernel is interrupted as ACPI has it", check_interrupts, with_acpi },
+    { "a command is answered with one interrupt", check_interrupt_of_command, on_pseries },
+    { "/dev/tpmrm0 answers", check_resource_manager, with_tpm2 },
+    { "sysfs shows the PCRs the TPM tells", check_sysfs_pcrs, always },
+    { "the measurement log's replay equals the PCRs", check_measurement_log, always },
+    { "GetRandom gives random bytes", check_random, always },
+    { "a PCR extends as computed", check_extend, always },
+    { "a command of the largest size is answered", check_largest_command, always },
+    { "a command of a byte more is refused", check_too_large_command, always },
+    { "a large valid command gives the right digest", check_large_valid_command, always },
+    { "a large response arrives whole", check_large_response, with_tpm2 },
+    { "2048 bytes of NV storage read back", check_nv_of_two_kib, with_tpm2 },
+    { "the kernel has no complaint", check_kernel_complaints, always },
 };
 
 /* ---- what the checks share ---- */
@@ -179,7 +203,7 @@ static bool run_checks(Guest *guest)
     bool good = true;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++) {
-        if (guest->tpm2 || !checks[i].tpm2_only) {
+        if (checks[i].applies(guest)) {
             good &= report(checks[i].name, checks[i].check(guest));
         }
     }
@@ -252,7 +276,7 @@ static bool run_bench(Guest *guest, unsigned count)
     return true;
 }
 
-static void print_hex(const uint8_t *bytes, unsigned size)
+void guest_print_hex(const uint8_t *bytes, unsigned size)
 {
     while (size--) {
         printf("%02x", *bytes++);
@@ -287,7 +311,7 @@ static bool run_show(Guest *guest)
         wrong = guest_pcr_read(guest, bank, pcr, bytes);
         if (!wrong) {
             printf("PCR %u: ", pcr);
-            print_hex(bytes, bank_digest_size(bank));
+            guest_print_hex(bytes, bank_digest_size(bank));
         }
     }
     if (!wrong) {
@@ -297,18 +321,34 @@ static bool run_show(Guest *guest)
         return report("the TPM answers", wrong);
     }
     printf("random: ");
-    print_hex(bytes, sizeof(bytes));
+    guest_print_hex(bytes, sizeof(bytes));
     if (guest->tpm2) {
         wrong = show_clock(guest);
     }
     return !wrong || report("the TPM tells the time", wrong);
 }
 
-static bool open_guest(Guest *guest, bool tpm2, const char *device)
+static GuestDevice device_of(const char *name)
+{
+    static const char *const names[] = {
+        [GUEST_TIS] = "tpm-tis",
+        [GUEST_CRB] = "tpm-crb",
+        [GUEST_CRB_PAGE] = "tpm-crb-page",
+        [GUEST_SPAPR] = "tpm-spapr",
+    };
+    unsigned device = G_N_ELEMENTS(names) - 1;
+
+    while (device > GUEST_TIS && strcmp(names[device], name) != 0) {
+        device--;
+    }
+    return (GuestDevice)device;
+}
+
+static bool open_guest(Guest *guest, bool tpm2, GuestDevice device)
 {
     guest->tpm2 = tpm2;
-    guest->crb = g_str_has_prefix(device, "tpm-crb");
-    guest->largest = strcmp(device, "tpm-crb") == 0 ? CRB_BUFFER_SIZE : TPM_CHAR_MAX;
+    guest->device = device;
+    guest->largest = device == GUEST_CRB ? CRB_BUFFER_SIZE : TPM_CHAR_MAX;
     guest->fd = tpm_char_open("/dev/tpm0");
     return report("/dev/tpm0 is there",
                   guest->fd < 0 ? g_strdup_printf("open: %s", g_strerror(errno)) : NULL);
@@ -321,12 +361,12 @@ int main(int argc, char **argv)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 4) {
-        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page "
-              "check|persist|dead|show|bench|bulk [COUNT [IRQ]]\n",
+        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page|tpm-spapr "
+              "check|persist|dead|show|firmware|bench|bulk [COUNT [IRQ]]\n",
               stderr);
         return 2;
     }
-    if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0, argv[2])) {
+    if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0, device_of(argv[2]))) {
         return 1;
     }
     guest.irq = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0;
@@ -338,6 +378,8 @@ int main(int argc, char **argv)
         return run_dead(&guest);
     } else if (strcmp(mode, "show") == 0) {
         return run_show(&guest) ? 0 : 1;
+    } else if (strcmp(mode, "firmware") == 0) {
+        return report("what the firmware left is told", print_firmware(&guest)) ? 0 : 1;
     } else if (strcmp(mode, "bench") == 0 && argc > 4) {
         return run_bench(&guest, (unsigned)strtoul(argv[4], NULL, 10)) ? 0 : 1;
     } else if (strcmp(mode, "bulk") == 0 && argc > 4) {

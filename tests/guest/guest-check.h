@@ -54,11 +54,19 @@
 /* Bytes of a CRB device's buffer behind its registers: the rest of the page. */
 #define CRB_BUFFER_SIZE 3968u
 
+/* What is in front of the TPM. */
+typedef enum GuestDevice {
+    GUEST_TIS,
+    GUEST_CRB,
+    GUEST_CRB_PAGE, /* its buffer on a page of its own */
+    GUEST_SPAPR,
+} GuestDevice;
+
 /* The TPM under test. */
 typedef struct Guest {
-    int fd;             /* /dev/tpm0 */
-    bool tpm2;          /* else TPM 1.2 */
-    bool crb;           /* else TIS */
+    int fd;    /* /dev/tpm0 */
+    bool tpm2; /* else TPM 1.2 */
+    GuestDevice device;
     unsigned irq;       /* the interrupt ACPI names, or 0 */
     unsigned largest;   /* bytes of a command that go through the kernel and the device */
     TPMMessage command; /* too large for a stack of many calls */
@@ -98,6 +106,9 @@ char *guest_random(Guest *guest, uint8_t *bytes, unsigned size);
 /* Bytes that do not repeat within a page, so that a shift or a swap shows. */
 void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed);
 
+/* Bytes as hexadecimal digits, and the end of the line. */
+void guest_print_hex(const uint8_t *bytes, unsigned size);
+
 /* ---- the checks, in files by what they are about ---- */
 
 /* checks-kernel.c: what Linux says of the TPM */
@@ -105,10 +116,15 @@ char *check_version(Guest *guest);
 char *check_kernel_driver(Guest *guest);
 char *check_acpi_device(Guest *guest);
 char *check_interrupts(Guest *guest);
+char *check_interrupt_of_command(Guest *guest);
 char *check_kernel_complaints(Guest *guest);
 char *check_resource_manager(Guest *guest);
 char *check_sysfs_pcrs(Guest *guest);
+
+/* checks-firmware.c: what the firmware left in the TPM and told the kernel */
+char *check_device_tree(Guest *guest);
 char *check_measurement_log(Guest *guest);
+char *print_firmware(Guest *guest);
 
 /* checks-command.c: commands of the program's own */
 char *check_random(Guest *guest);
