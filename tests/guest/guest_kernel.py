@@ -1,105 +1,64 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Debian's own kernel for the guest: downloaded by apt-get, unpacked, never installed.
+"""Debian's own kernel for the guest, of the guest's architecture, and a static busybox where this
+machine's own is none for the guest.
 
-It is kept in a directory of the caller's and fetched once. Every boot driver of this project's
-TPM devices is built into it, so that no module is needed.
+They are kept in a directory of the caller's and fetched once. Every boot driver of this project's
+TPM devices is built into the kernels, so that no module is needed.
 """
+import collections
 import fcntl
 import os
-import shutil
-import subprocess
-import tarfile
 import tempfile
 
-META_PACKAGE = "linux-image-amd64"
+import debian_package
 
-# What a fetch may take: 70 MB over a slow line.
-DOWNLOAD_DEADLINE_S = 900
+# What is fetched for an architecture, by Debian's name of it: the package that depends on the
+# present kernel, what the kernel's file is called, and whether busybox is fetched as well.
+Guest = collections.namedtuple("Guest", "package kernel busybox")
+GUESTS = {
+    "amd64": Guest("linux-image-amd64", "vmlinuz", False),
+    "ppc64el": Guest("linux-image-powerpc64le", "vmlinux", True),
+}
+
+# The paths of the files; busybox is None where it is not fetched.
+Files = collections.namedtuple("Files", "kernel busybox")
 
 
 class KernelError(Exception):
-    """The kernel is not there and cannot be fetched; the text says what would help."""
+    """A file is not there and cannot be fetched; the text says what would help."""
 
 
-def _run(command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True,
-                          timeout=DOWNLOAD_DEADLINE_S, **options).stdout
+def _extract_kernel(archive, guest, target):
+    package = archive.dependency(guest.package, "linux-image-")
+    archive.extract(package, f"./boot/{guest.kernel}-", target)
 
 
-def _package_name():
-    """The package that has the kernel: what the meta package depends on."""
-    for line in _run(["apt-cache", "depends", "--important", META_PACKAGE]).splitlines():
-        kind, _, name = line.strip().partition(": ")
-        if kind == "Depends" and name.startswith("linux-image-"):
-            return name
-    raise KernelError(f"apt-get knows no package {META_PACKAGE}")
+def _fetch(architecture, files):
+    """Put those of the files where they belong that are not there yet, each whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(files.kernel)) as work:
+        archive = debian_package.Archive(work, architecture)
+        unpacked = os.path.join(work, "unpacked")
+        if not os.path.exists(files.kernel):
+            _extract_kernel(archive, GUESTS[architecture], unpacked)
+            os.replace(unpacked, files.kernel)
+        if files.busybox and not os.path.exists(files.busybox):
+            archive.extract("busybox-static", "./bin/busybox", unpacked)
+            os.replace(unpacked, files.busybox)
 
 
-def _update_lists():
-    """Package lists may be missing or name what the mirror no longer has."""
-    command = ["apt-get", "update"]
-    if os.geteuid() != 0:
-        command = ["sudo", "-n"] + command
-    _run(command)
-
-
-def _download(directory):
-    """Download the package into `directory` and return its path."""
-    # As root, apt-get would drop to a user that may not write there.
-    sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    _run(["apt-get", "download"] + sandbox + [_package_name()], cwd=directory)
-    return os.path.join(directory, next(f for f in os.listdir(directory) if f.endswith(".deb")))
-
-
-def _download_with_fresh_lists(directory):
-    try:
-        return _download(directory)
-    except (KernelError, subprocess.CalledProcessError):
-        _update_lists()
-        return _download(directory)
-
-
-def _extract_kernel(package, target):
-    """Write the one file that is needed of the package to `target`."""
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as unpacker:
-        try:
-            with tarfile.open(fileobj=unpacker.stdout, mode="r|") as archive:
-                for member in archive:
-                    if member.name.startswith("./boot/vmlinuz-"):
-                        with open(target, "wb") as kernel:
-                            shutil.copyfileobj(archive.extractfile(member), kernel)
-                        return
-        finally:
-            unpacker.kill()
-    raise KernelError(f"{package} holds no kernel")
-
-
-def _fetch(directory, kernel):
-    with tempfile.TemporaryDirectory(dir=directory) as work:
-        package = _download_with_fresh_lists(work)
-        unpacked = os.path.join(work, "vmlinuz")
-        _extract_kernel(package, unpacked)
-        os.replace(unpacked, kernel)
-
-
-def ensure(directory):
-    """Return the path of the kernel in `directory`, fetched if it is not there."""
+def ensure(directory, architecture):
+    """Return the Files in `directory`, fetched if they are not there."""
+    guest = GUESTS[architecture]
+    files = Files(os.path.join(directory, f"{guest.kernel}-{architecture}"),
+                  os.path.join(directory, f"busybox-{architecture}") if guest.busybox else None)
     os.makedirs(directory, exist_ok=True)
-    kernel = os.path.join(directory, "vmlinuz-amd64")
     with open(os.path.join(directory, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(kernel):
+        missing = [path for path in files if path and not os.path.exists(path)]
+        if missing:
             try:
-                _fetch(directory, kernel)
-            except FileNotFoundError as missing:
-                raise KernelError(f"there is no {missing.filename} here to fetch {META_PACKAGE}; "
-                                  f"put a kernel at {kernel}") from missing
-            except subprocess.CalledProcessError as failed:
-                said = (failed.stderr or "").strip().splitlines() or ["no reason given"]
-                raise KernelError(f"{' '.join(failed.cmd)} failed ({said[-1]}); make the network "
-                                  f"available, or put a kernel at {kernel}") from failed
-            except subprocess.TimeoutExpired as late:
-                raise KernelError(f"{' '.join(late.cmd)} did not end within "
-                                  f"{DOWNLOAD_DEADLINE_S} s") from late
-    return kernel
+                _fetch(architecture, files)
+            except debian_package.PackageError as error:
+                raise KernelError(f"{error}; make the network available, or put the file of "
+                                  f"{architecture} at {' and '.join(missing)}") from error
+    return files

@@ -7,6 +7,7 @@ Nothing here waits for a time to pass: every wait is for a line, a file or the e
 with a deadline. Whatever was started is ended by its process id, however the run goes.
 """
 import argparse
+import collections
 import os
 import selectors
 import shutil
@@ -33,6 +34,22 @@ PROCESS_DEADLINE_S = 30
 # when an interrupt is lost it halts for ever.
 IRQ_DEADLINE_S = 60
 IRQ_DEFAULT = 10
+
+# How the guests of an architecture run: QEMU's program and Debian's package of it, the machine and
+# what goes with it, the console, and the devices and firmwares there are, the first of each by
+# default.
+Platform = collections.namedtuple(
+    "Platform", "qemu package machine arguments memory console devices firmwares")
+
+PLATFORMS = {
+    # The CPU is one of Intel's since Linux leaves a TPM's random numbers alone on AMD's.
+    "amd64": Platform("qemu-system-x86_64", "qemu-system-x86", "q35", ["-cpu", "Westmere"], 256,
+                      "ttyS0", ("tpm-tis", "tpm-crb"), ("seabios", "ovmf")),
+    # The capabilities are those that emulation does not have; QEMU would warn of each.
+    "ppc64el": Platform("qemu-system-ppc64", "qemu-system-ppc",
+                        "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
+                        [], 256, "hvc0", ("tpm-spapr",), ("slof",)),
+}
 
 
 class Failure(Exception):
@@ -193,8 +210,8 @@ class Run:
         return self.args.device + ("-page" if "buffer=page" in self.args.properties else "")
 
     def _firmware_arguments(self):
-        """SeaBIOS is QEMU's default; OVMF is in flash, with variables it may write."""
-        if self.args.firmware == "seabios":
+        """SeaBIOS and SLOF are QEMU's defaults; OVMF is in flash, with variables it may write."""
+        if self.args.firmware != "ovmf":
             return []
         code = os.path.join(self.args.ovmf, "OVMF_CODE_4M.fd")
         variables = os.path.join(self.directory, "OVMF_VARS_4M.fd")
@@ -210,23 +227,24 @@ class Run:
         if mode == "irq":
             return ["-kernel", self.args.irq_guest, "-append",
                     f"device={self.args.device} irq={self.args.irq} count={self.args.count}"]
-        kernel = guest_kernel.ensure(self.args.cache)
+        files = guest_kernel.ensure(self.args.cache, self.args.architecture)
         initrd = os.path.join(self.directory, "initramfs.gz")
         initramfs.make(initrd, os.path.join(HERE, "guest-init"), self.args.guest_check,
-                       self.args.busybox)
+                       files.busybox or self.args.busybox)
         # nokaslr: moving the kernel costs half a second under emulation. loglevel=1: a message of
         # the kernel's must not break a line of ours; guest-init shows them when all is not well.
-        return ["-kernel", kernel, "-initrd", initrd, "-append",
-                f"console=ttyS0 loglevel=1 nokaslr panic=-1 guest.mode={mode} "
-                f"guest.version={self.args.tpm} guest.device={self._device_of_guest()} "
-                f"guest.count={self.args.count} guest.irq={self.args.irq}"]
+        return ["-kernel", files.kernel, "-initrd", initrd, "-append",
+                f"console={PLATFORMS[self.args.architecture].console} loglevel=1 nokaslr panic=-1 "
+                f"guest.mode={mode} guest.version={self.args.tpm} "
+                f"guest.device={self._device_of_guest()} guest.count={self.args.count} "
+                f"guest.irq={self.args.irq}"]
 
     def qemu(self, mode):
-        # The CPU is one of Intel's since Linux leaves a TPM's random numbers alone on AMD's.
-        command = [self.args.qemu, "-machine", self.args.machine, "-accel", "tcg", "-cpu",
-                   "Westmere", "-smp", str(self.args.smp), "-m",
-                   "512" if self.args.firmware == "ovmf" else "256", "-display", "none",
-                   "-nodefaults", "-no-user-config", "-serial", "stdio"]
+        platform = PLATFORMS[self.args.architecture]
+        memory = "512" if self.args.firmware == "ovmf" else str(platform.memory)
+        command = [self.args.qemu, "-machine", self.args.machine, "-accel", "tcg",
+                   *platform.arguments, "-smp", str(self.args.smp), "-m", memory, "-display",
+                   "none", "-nodefaults", "-no-user-config", "-serial", "stdio"]
         environment = dict(os.environ)
         if not self.args.own_device:
             environment = sanitizer.environment(self.args.plugin)
@@ -384,7 +402,7 @@ def run_dead(run):
 
 def run_fetch(run):
     """Only have the kernel there."""
-    print(f"kernel: {guest_kernel.ensure(run.args.cache)}")
+    print(f"kernel: {guest_kernel.ensure(run.args.cache, run.args.architecture).kernel}")
     return 0
 
 
@@ -443,15 +461,17 @@ def parse_arguments():
     parser.add_argument("--plugin", required=True, help="libtpmdev-qemu.so")
     parser.add_argument("--guest-check", required=True, help="the static program for the guest")
     parser.add_argument("--irq-guest", help="the kernel of mode irq")
+    parser.add_argument("--architecture", choices=PLATFORMS, default="amd64",
+                        help="the guest's, as Debian calls it")
     parser.add_argument("--cache", required=True,
                         help="where the guest's kernel is kept, unless TPMDEV_GUEST_CACHE says")
-    parser.add_argument("--device", choices=("tpm-tis", "tpm-crb"), default="tpm-tis")
+    parser.add_argument("--device", help="one of the architecture's")
     parser.add_argument("--properties", default="", help="more properties of our device")
-    parser.add_argument("--firmware", choices=("seabios", "ovmf"), default="seabios")
+    parser.add_argument("--firmware", help="one of the architecture's")
     parser.add_argument("--ovmf", default="/usr/share/OVMF", help="where OVMF_CODE_4M.fd is")
     parser.add_argument("--tpmdev", choices=("libtpms", "emulator"), default="libtpms")
     parser.add_argument("--tpm", choices=("1.2", "2.0"), default="2.0", help="the TPM's version")
-    parser.add_argument("--machine", default="q35", help="q35 or pc")
+    parser.add_argument("--machine", help="on amd64 q35 (default) or pc")
     parser.add_argument("--smp", type=int, default=1, help="virtual CPUs")
     parser.add_argument("--state", help="an existing directory for the TPM's state; kept")
     parser.add_argument("--window", type=int, help="the completion window in microseconds")
@@ -461,10 +481,18 @@ def parse_arguments():
                         help="commands for irq and bulk, and of each kind for bench")
     parser.add_argument("--own-device", action="store_true",
                         help="QEMU's own device and tpmdev emulator instead of ours")
-    parser.add_argument("--qemu", default="qemu-system-x86_64")
+    parser.add_argument("--qemu", help="instead of the one in PATH")
     parser.add_argument("--busybox", default="/bin/busybox")
     args = parser.parse_args()
     args.cache = os.environ.get("TPMDEV_GUEST_CACHE") or args.cache
+    platform = PLATFORMS[args.architecture]
+    for name, choices in (("device", platform.devices), ("firmware", platform.firmwares),
+                          ("qemu", ()), ("machine", ())):
+        if getattr(args, name) is None:
+            setattr(args, name, choices[0] if choices else getattr(platform, name))
+        elif choices and getattr(args, name) not in choices:
+            parser.error(f"--{name} {getattr(args, name)}: there is none for "
+                         f"{args.architecture}; use {' or '.join(choices)}")
     if args.own_device and args.tpmdev != "emulator":
         parser.error("--own-device needs --tpmdev emulator")
     if args.mode == "irq":
