@@ -2,24 +2,27 @@
 /*
  * A TPM of libtpmdev in an unpatched QEMU 7.2: a plugin is a shared object in QEMU's process, so
  * it can map a region of guest memory to the library's registers, and add the ACPI tables by which
- * the guest's firmware finds them, or on Arm the device tree's node. QEMU's own TPM devices take no
- * part.
+ * the guest's firmware finds them, or on Arm the device tree's node; on pseries it can add a
+ * virtual I/O device. QEMU's own TPM devices take no part.
  *
  *     qemu-system-x86_64 -machine q35 ... \
  *         -plugin libtpmdev-qemu.so,device=tpm-tis,tpmdev=libtpms,dir=STATE
  *     qemu-system-aarch64 -machine virt ... -plugin libtpmdev-qemu.so,tpmdev=libtpms,dir=STATE
+ *     qemu-system-ppc64 -machine pseries ... -plugin libtpmdev-qemu.so,tpmdev=libtpms,dir=STATE
  *
  * It is the test suite's way to real firmware and kernels, and how a user of QEMU can try the
  * library today; README.rst tells more.
  *
- * Threads. QEMU calls the register accesses on a vCPU's thread and all else on its main thread,
- * always with its big lock held; the library's I/O runs on QEMU's main loop, which holds the lock
- * too. So every callback of the library arrives with the lock held.
+ * Threads. QEMU calls the register accesses and hypercalls on a vCPU's thread and all else on its
+ * main thread, always with its big lock held; the library's I/O runs on QEMU's main loop, which
+ * holds the lock too. So every callback of the library arrives with the lock held.
  *
- * Neighbours: qemu-api.c finds QEMU's functions; qemu-virt.c has what Arm's virt needs;
- * hw/tpm/device.c has the registers.
+ * Neighbours: qemu-api.c finds QEMU's functions; qemu-virt.c has what Arm's virt needs and
+ * qemu-spapr.c what pseries does; hw/tpm/device.c has the registers.
  */
 #include "qemu-api.h"
+#include "qemu-spapr.h"
+#include "qemu-vio.h"
 #include "qemu-virt.h"
 
 #include <errno.h>
@@ -49,7 +52,6 @@ typedef struct Options {
     const char *device;
     const char *tpmdev;
     const char *stats; /* a file for the device's counters when QEMU ends, or NULL */
-    bool has_log;      /* log_address was given */
     unsigned irq;
     bool acpi_irq; /* the tables name it */
     uint64_t base;
@@ -60,10 +62,11 @@ typedef struct Options {
 
 /* How a device gets into the machines of a target. */
 typedef struct Target {
-    const char *name;                                        /* as QEMU calls it */
-    const char *models[3];                                   /* the first when none is named */
-    uint64_t base;                                           /* of the registers */
-    bool (*prepare)(const Options *options, GError **error); /* before there is a machine */
+    const char *name;                          /* as QEMU calls it */
+    const char *models[3];                     /* the first when none is named */
+    uint64_t base;                             /* of the registers, if there are any */
+    const char *(*refuse)(const char *option); /* NULL: it takes it; else why not */
+    bool (*prepare)(GError **error);           /* before there is a machine */
     char *(*attach)(void); /* to the machine; NULL, or what is wrong with it, to be freed */
 } Target;
 
@@ -149,9 +152,33 @@ static bool is_crb_option(const char *name)
     return g_strv_contains(names, name);
 }
 
+/* Options that would go unheard on a target. */
+
+static const char *refuse_log(const char *option)
+{
+    return strcmp(option, "log") == 0
+               ? "is for a PC; firmware on virt has its log in memory of its own"
+               : NULL;
+}
+
+static const char *refuse_of_registers(const char *option)
+{
+    static const char *const names[] = { "base", "log", "irq", "acpi-irq", NULL };
+
+    return g_strv_contains(names, option) || is_crb_option(option)
+               ? "is for a device with registers, and tpm-spapr has none; leave it out"
+               : NULL;
+}
+
 /* One NAME=VALUE; what the plugin does not know is the backend's, which knows its own. */
 static bool parse_option(Options *options, const char *name, const char *value)
 {
+    const char *refusal = plugin.target->refuse ? plugin.target->refuse(name) : NULL;
+
+    if (refusal) {
+        say("%s= %s", name, refusal);
+        return false;
+    }
     if (strcmp(name, "device") == 0) {
         options->device = value;
     } else if (strcmp(name, "tpmdev") == 0) {
@@ -162,7 +189,6 @@ static bool parse_option(Options *options, const char *name, const char *value)
         append_option(options->for_device, name, value);
         return parse_number(name, value, &options->base);
     } else if (strcmp(name, "log") == 0) {
-        options->has_log = true;
         return parse_number(name, value, &options->log_address);
     } else if (strcmp(name, "irq") == 0) {
         append_option(options->for_device, name, value);
@@ -346,7 +372,7 @@ static void map_registers(void)
 }
 
 /* On a PC: registers and the firmware's log in guest memory, an interrupt of the ISA bus. */
-static char *attach_registers(void)
+static char *attach_pc(void)
 {
     QemuError *error = NULL;
 
@@ -367,7 +393,7 @@ static char *attach_registers(void)
 }
 
 /* On Arm: registers and an interrupt. The device tree has its node already. */
-static char *attach_to_virt(void)
+static char *attach_virt(void)
 {
     char *wrong = qemu_virt_check();
 
@@ -415,6 +441,7 @@ static bool make_device(const Options *options, GError **error)
     host.guest_error = host_guest_error;
     host.backend_error = host_backend_error;
     host.context = g_main_context_default(); /* QEMU's main loop */
+    qemu_spapr_set_host(&host);
     backends[0] = tpmdev_backend_new_from_string(backend_options, NULL, NULL, error);
     if (backends[0]) {
         plugin.device = tpmdev_device_new_from_string(device_options, backends, &host, NULL, error);
@@ -425,11 +452,10 @@ static bool make_device(const Options *options, GError **error)
     return plugin.device != NULL;
 }
 
-static bool prepare_registers(const Options *options, GError **error)
+static bool prepare_pc(GError **error)
 {
     TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
 
-    plugin.log_address = options->log_address;
     config.base = plugin.base;
     config.log_address = plugin.log_address;
     config.irq = plugin.acpi_irq;
@@ -445,21 +471,23 @@ static bool prepare_registers(const Options *options, GError **error)
     return ssdt != NULL;
 }
 
-static bool prepare_node(const Options *options, GError **error)
+static bool prepare_virt(GError **error)
 {
-    if (options->has_log) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-                    "log= is for a PC; firmware on virt has its log in memory of its own");
-        return false;
-    }
+    (void)error;
     qemu_virt_prepare(plugin.id, plugin.base, tpmdev_device_get_size(plugin.device));
     return true;
 }
 
+static bool prepare_pseries(GError **error)
+{
+    return qemu_spapr_prepare(plugin.device, error);
+}
+
 static const Target targets[] = {
-    { "x86_64", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, prepare_registers, attach_registers },
-    { "i386", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, prepare_registers, attach_registers },
-    { "aarch64", { "tpm-tis-device" }, QEMU_VIRT_TPM_BASE, prepare_node, attach_to_virt },
+    { "x86_64", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc },
+    { "i386", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc },
+    { "aarch64", { "tpm-tis-device" }, QEMU_VIRT_TPM_BASE, refuse_log, prepare_virt, attach_virt },
+    { "ppc64", { "tpm-spapr" }, 0, refuse_of_registers, prepare_pseries, qemu_vio_create },
 };
 
 /* qemu_api_load() has refused all others. */
@@ -501,6 +529,7 @@ static bool set_up(Options *options, int argc, char **argv)
         return false;
     }
     plugin.base = options->base;
+    plugin.log_address = options->log_address;
     plugin.irq_number = options->irq;
     plugin.acpi_irq = options->acpi_irq ? options->irq : 0;
     if (!make_device(options, &error)) {
@@ -509,7 +538,7 @@ static bool set_up(Options *options, int argc, char **argv)
         return false;
     }
     if (!tpmdev_device_wait_ready(plugin.device, START_TIMEOUT_NS, &error) ||
-        !plugin.target->prepare(options, &error)) {
+        !plugin.target->prepare(&error)) {
         say("%s", error->message);
         g_clear_error(&error);
         plugin.device = tpmdev_device_free(plugin.device);

@@ -8,18 +8,19 @@
 #include "qemu-api.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #define QEMU_MAJOR 7
 #define QEMU_MINOR 2
 
-#define QEMU_PROGRAMS "qemu-system-x86_64 or qemu-system-aarch64"
+#define QEMU_PROGRAMS "qemu-system-x86_64, qemu-system-aarch64 or qemu-system-ppc64"
 
 QemuApi qemu;
 
-/* One symbol; false when the executable does not export it. */
-static bool look_up(const char *name, void *where)
+bool qemu_look_up(const char *name, void *where)
 {
     void *symbol = dlsym(RTLD_DEFAULT, name);
 
@@ -28,8 +29,19 @@ static bool look_up(const char *name, void *where)
     return symbol != NULL;
 }
 
+bool qemu_peek(const void *address, void *data, size_t size)
+{
+    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : pread(fd, data, size, (off_t)(uintptr_t)address);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return got == (ssize_t)size;
+}
+
 #define QEMU_FUNCTION_LOOK_UP(type, name, parameters)                                              \
-    if (!look_up(#name, &qemu.name)) {                                                             \
+    if (!qemu_look_up(#name, &qemu.name)) {                                                        \
         return #name;                                                                              \
     }
 
@@ -37,10 +49,10 @@ static bool look_up(const char *name, void *where)
 static const char *look_up_common(void)
 {
     QEMU_FUNCTIONS(QEMU_FUNCTION_LOOK_UP)
-    if (!look_up("acpi_tables", &qemu.acpi_tables)) {
+    if (!qemu_look_up("acpi_tables", &qemu.acpi_tables)) {
         return "acpi_tables";
     }
-    return look_up("acpi_tables_len", &qemu.acpi_tables_len) ? NULL : "acpi_tables_len";
+    return qemu_look_up("acpi_tables_len", &qemu.acpi_tables_len) ? NULL : "acpi_tables_len";
 }
 
 static const char *look_up_pc(void)
@@ -57,6 +69,12 @@ static const char *look_up_virt(void)
 
 #undef QEMU_FUNCTION_LOOK_UP
 
+/* pseries: qemu-vio-api.c looks for what it takes, where it is used. */
+static const char *look_up_none(void)
+{
+    return NULL;
+}
+
 /* The targets there are, and what their machines take besides. */
 static const struct {
     const char *name;
@@ -65,6 +83,7 @@ static const struct {
     { "x86_64", look_up_pc },
     { "i386", look_up_pc },
     { "aarch64", look_up_virt },
+    { "ppc64", look_up_none },
 };
 
 /* Returns NULL, or what is wrong with the target. */

@@ -15,7 +15,8 @@
 #include <stdint.h>
 
 /* Which one to use, for messages that refuse another. */
-#define WHICH_QEMU "use Debian 12's QEMU 7.2 (package qemu-system-x86 or qemu-system-arm)"
+#define WHICH_QEMU                                                                                 \
+    "use Debian 12's QEMU 7.2 (package qemu-system-x86, qemu-system-arm or qemu-system-ppc)"
 
 /* ---- the plugin interface, version 1 ---- */
 
@@ -151,6 +152,15 @@ extern QemuApi qemu;
  * and which can; to be freed.
  */
 char *qemu_api_load(const QemuPluginInfo *info);
+
+/*
+ * One symbol, to where a pointer is kept; false when the executable does not export it. For what
+ * only some machines have.
+ */
+bool qemu_look_up(const char *name, void *where);
+
+/* Copy memory that may not be there; false: it is not. */
+bool qemu_peek(const void *address, void *data, size_t size);
 
 /* Add an ACPI table to those QEMU hands to its firmware; before it builds them. */
 void qemu_add_acpi_table(GBytes *table);

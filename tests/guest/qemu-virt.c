@@ -8,10 +8,8 @@
  */
 #include "qemu-virt.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Shared peripheral interrupt of the first device of the platform bus. */
 #define TPM_IRQ_LINE 112
@@ -30,19 +28,6 @@ static QemuObject *virt_machine(void)
     return qemu.object_dynamic_cast(qemu.qdev_get_machine(), "virt-machine");
 }
 
-/* Memory that need not be there: then false, and not a crash. */
-static bool read_safely(const void *address, void *data, size_t size)
-{
-    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    bool good =
-        memory >= 0 && pread(memory, data, size, (off_t)(uintptr_t)address) == (ssize_t)size;
-
-    if (memory >= 0) {
-        close(memory);
-    }
-    return good;
-}
-
 /*
  * The machine's tree is the first thing in it behind what every object has, and a container is an
  * object that has nothing else. NULL if it is not there.
@@ -53,8 +38,8 @@ static void *machine_tree(QemuObject *machine)
     uint8_t magic[sizeof(tree_magic)];
     void *tree;
 
-    if (!read_safely((uint8_t *)machine + offset, &tree, sizeof(tree)) ||
-        !read_safely(tree, magic, sizeof(magic)) || memcmp(magic, tree_magic, sizeof(magic)) != 0) {
+    if (!qemu_peek((uint8_t *)machine + offset, &tree, sizeof(tree)) ||
+        !qemu_peek(tree, magic, sizeof(magic)) || memcmp(magic, tree_magic, sizeof(magic)) != 0) {
         return NULL;
     }
     return tree;

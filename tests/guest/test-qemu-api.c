@@ -128,6 +128,8 @@ static void test_debians_qemu_is_taken(void **state)
     assert_null(qemu_api_load(&info));
     info.target_name = "aarch64";
     assert_null(qemu_api_load(&info));
+    info.target_name = "ppc64";
+    assert_null(qemu_api_load(&info));
 }
 
 static void test_another_version_is_refused(void **state)
@@ -159,14 +161,16 @@ static void test_another_target_is_refused(void **state)
 {
     (void)state;
     info.target_name = "s390x";
-    assert_refused("this QEMU emulates s390x; use qemu-system-x86_64 or qemu-system-aarch64");
+    assert_refused("this QEMU emulates s390x; use qemu-system-x86_64, qemu-system-aarch64 or "
+                   "qemu-system-ppc64");
 }
 
 static void test_user_emulation_is_refused(void **state)
 {
     (void)state;
     info.system_emulation = false;
-    assert_refused("this QEMU emulates no machine; use qemu-system-x86_64 or qemu-system-aarch64");
+    assert_refused("this QEMU emulates no machine; use qemu-system-x86_64, qemu-system-aarch64 or "
+                   "qemu-system-ppc64");
 }
 
 #define QEMU_FUNCTION_NAME(type, name, parameters) #name,
@@ -194,6 +198,8 @@ static void test_every_missing_symbol_is_named(void **state)
     assert_each_is_missed(names, G_N_ELEMENTS(names));
     info.target_name = "aarch64";
     assert_each_is_missed(names, G_N_ELEMENTS(names));
+    info.target_name = "ppc64";
+    assert_each_is_missed(names, G_N_ELEMENTS(names));
 }
 
 static void test_a_pc_takes_an_isa_bus_and_no_device_tree(void **state)
@@ -215,6 +221,19 @@ static void test_virt_takes_a_device_tree_and_no_isa_bus(void **state)
     assert_each_is_missed(names, G_N_ELEMENTS(names));
     missing = "isa_get_irq";
     assert_null(qemu_api_load(&info));
+}
+
+static void test_pseries_takes_no_isa_bus_and_no_device_tree(void **state)
+{
+    static const char *const names[] = { QEMU_PC_FUNCTIONS(QEMU_FUNCTION_NAME)
+                                             QEMU_VIRT_FUNCTIONS(QEMU_FUNCTION_NAME) };
+
+    (void)state;
+    info.target_name = "ppc64";
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        missing = names[i];
+        assert_null(qemu_api_load(&info));
+    }
 }
 
 static void test_a_larger_memory_region_is_refused(void **state)
@@ -256,6 +275,7 @@ int main(void)
         TEST(test_every_missing_symbol_is_named),
         TEST(test_a_pc_takes_an_isa_bus_and_no_device_tree),
         TEST(test_virt_takes_a_device_tree_and_no_isa_bus),
+        TEST(test_pseries_takes_no_isa_bus_and_no_device_tree),
         TEST(test_a_larger_memory_region_is_refused),
         TEST(test_tables_are_added_behind_those_that_are_there),
     };
