@@ -16,6 +16,9 @@ build_packages='meson ninja-build gcc libc6-dev pkg-config libglib2.0-dev libtpm
 guest_packages='qemu-system-x86 seabios ovmf swtpm busybox-static python3 apt dpkg
     ca-certificates'
 
+# The same for POWER: QEMU, which brings SLOF along, and a compiler for what goes into the guest.
+ppc64el_packages='qemu-system-ppc qemu-system-data gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross'
+
 # What the other suites take: a C++ compiler for the headers, real TPM software, iasl to judge our
 # AML, and the checks of the style and of the documents.
 suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 acpica-tools binutils
@@ -28,7 +31,7 @@ arm_packages='qemu-system-arm u-boot-qemu qemu-efi-aarch64 device-tree-compiler'
 # shellcheck disable=SC2034 # for those who source this
 demo_packages="$build_packages $guest_packages"
 # shellcheck disable=SC2034
-check_packages="$build_packages $guest_packages $suite_packages $arm_packages"
+check_packages="$build_packages $guest_packages $suite_packages $arm_packages $ppc64el_packages"
 
 # Print those of the packages given that are not installed.
 missing_packages()

@@ -35,18 +35,19 @@ PROCESS_DEADLINE_S = 30
 IRQ_DEADLINE_S = 60
 IRQ_DEFAULT = 10
 
-# How the guests of an architecture run: QEMU's program and Debian's package of it, the machine and
-# what goes with it, the console, and the devices and firmwares there are, the first of each by
-# default.
+# How the guests of an architecture run: QEMU's program, Debian's packages of it and of the compiler
+# for guest-check, the machine and what goes with it, the console, and the devices and firmwares
+# there are, the first of each by default.
 Platform = collections.namedtuple(
-    "Platform", "qemu package machine arguments memory console devices firmwares")
+    "Platform", "qemu package compiler machine arguments memory console devices firmwares")
 
 PLATFORMS = {
     # The CPU is one of Intel's since Linux leaves a TPM's random numbers alone on AMD's.
-    "amd64": Platform("qemu-system-x86_64", "qemu-system-x86", "q35", ["-cpu", "Westmere"], 256,
-                      "ttyS0", ("tpm-tis", "tpm-crb"), ("seabios", "ovmf")),
+    "amd64": Platform("qemu-system-x86_64", "qemu-system-x86", "gcc", "q35", ["-cpu", "Westmere"],
+                      256, "ttyS0", ("tpm-tis", "tpm-crb"), ("seabios", "ovmf")),
     # The capabilities are those that emulation does not have; QEMU would warn of each.
     "ppc64el": Platform("qemu-system-ppc64", "qemu-system-ppc",
+                        "gcc-powerpc64le-linux-gnu and libc6-dev-ppc64el-cross",
                         "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
                         [], 256, "hvc0", ("tpm-spapr",), ("slof",)),
 }
@@ -323,7 +324,7 @@ def report_swtpm_end(run):
 
 
 def attempt(run, mode, expected, on_ready=None):
-    """One life of QEMU."""
+    """One life of QEMU; returns the lines of its serial line."""
     with run.qemu(mode) as qemu:
         failed_before = run.tap.failed
         try:
@@ -332,6 +333,7 @@ def attempt(run, mode, expected, on_ready=None):
             run.tap.result(False, str(failure))
         if run.tap.failed > failed_before:
             run.show_failure(qemu)
+        return qemu.serial
 
 
 # ---- modes ----
@@ -373,6 +375,46 @@ def run_persist(run):
     run.tap.comment("a new QEMU on the same state")
     attempt(run, "persist", ["0"])
     report_swtpm_end(run)
+
+
+def what_firmware_left(run, name, **changes):
+    """The lines about it of a guest with a fresh TPM, by what they are about."""
+    args = argparse.Namespace(**{**vars(run.args), **changes})
+    directory = os.path.join(run.directory, name)
+    os.makedirs(directory)
+    run.tap.comment(f"with {name}")
+    one = Run(args, directory, run.tap)
+    left = {"pcr": [], "log": [], "property": []}
+    try:
+        one.start_swtpm()
+        for line in attempt(one, "firmware", ["0"]):
+            if line.startswith("firmware "):
+                left[line.split()[1]].append(line)
+        report_swtpm_end(one)
+    finally:
+        one.close()
+    return left
+
+
+def run_compare(run):
+    """What firmware measures, logs and tells must be the same with QEMU's own device."""
+    ours = what_firmware_left(run, "our device")
+    own = what_firmware_left(run, "QEMU's own device", own_device=True, tpmdev="emulator")
+    measured = [line for line in ours["pcr"]
+                if int(line.split()[3]) < 8 and line.split()[4].strip("0")]
+    run.tap.result(bool(measured), "the firmware measured something")
+    names = {"pcr": "all PCRs are", "log": "the measurement log is"}
+    if run.args.architecture == "ppc64el":
+        names["property"] = "the device tree's node is"
+    for what, name in names.items():
+        run.tap.result(bool(ours[what]) and ours[what] == own[what],
+                       f"{name} the same with QEMU's own device")
+        for line in ours[what]:
+            if line not in own[what]:
+                run.tap.comment(f"ours:  {line}")
+        for line in own[what]:
+            if line not in ours[what]:
+                run.tap.comment(f"QEMU's: {line}")
 
 
 def run_dead(run):
@@ -452,14 +494,16 @@ def run_bulk(run):
 
 
 MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist,
-         "dead": run_dead, "bulk": run_bulk, "show": run_show, "fetch": run_fetch}
+         "dead": run_dead, "compare": run_compare, "bulk": run_bulk, "show": run_show,
+         "fetch": run_fetch}
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--plugin", required=True, help="libtpmdev-qemu.so")
-    parser.add_argument("--guest-check", required=True, help="the static program for the guest")
+    parser.add_argument("--guest-check", help="the static program for the guest; without one, "
+                        "nothing is run")
     parser.add_argument("--irq-guest", help="the kernel of mode irq")
     parser.add_argument("--architecture", choices=PLATFORMS, default="amd64",
                         help="the guest's, as Debian calls it")
@@ -499,9 +543,21 @@ def parse_arguments():
         args.irq = args.irq or IRQ_DEFAULT
         if not args.irq_guest:
             parser.error("irq needs --irq-guest")
+        if args.architecture != "amd64":
+            parser.error("irq is for --architecture amd64: its kernel is for a PC")
     if args.mode == "dead" and args.tpmdev != "emulator":
         parser.error("dead needs --tpmdev emulator: there is no other process to kill")
     return args
+
+
+def cannot_run(args):
+    """What is missing on this machine for guests of the architecture, or None."""
+    platform = PLATFORMS[args.architecture]
+    if not args.guest_check:
+        return f"there is no cross compiler for {args.architecture}; install {platform.compiler}"
+    if not shutil.which(args.qemu):
+        return f"there is no {args.qemu}; install {platform.package}"
+    return None
 
 
 def on_terminate(*_):
@@ -512,6 +568,10 @@ def on_terminate(*_):
 def main():
     args = parse_arguments()
     signal.signal(signal.SIGTERM, on_terminate)
+    reason = cannot_run(args)
+    if reason:
+        print(f"1..0 # SKIP {reason}")
+        return 0
     tap = Tap()
     # The default directory may have too long a name for a socket's path.
     with tempfile.TemporaryDirectory(prefix="tpmdev-guest-", dir="/tmp") as directory:
