@@ -17,7 +17,8 @@ guest_packages='qemu-system-x86 seabios ovmf swtpm busybox-static python3 apt dp
     ca-certificates'
 
 # The same for POWER: QEMU, which brings SLOF along, and a compiler for what goes into the guest.
-ppc64el_packages='qemu-system-ppc qemu-system-data gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross'
+ppc64el_packages='qemu-system-ppc qemu-system-data gcc-powerpc64le-linux-gnu
+    libc6-dev-ppc64el-cross'
 
 # What the other suites take: a C++ compiler for the headers, real TPM software, iasl to judge our
 # AML, and the checks of the style and of the documents.

@@ -30,7 +30,7 @@ typedef struct QemuTypeInfo {
     const char *parent;
     size_t instance_size;
     size_t instance_alignment;
-    void (*instance_begin)(void);
+    void (*instance_begin)(QemuVioDevice *device);
     void (*instance_ready)(void);
     void (*instance_end)(void);
     bool abstract;

@@ -102,6 +102,14 @@ static int on_send_crq(QemuVioDevice *device, const uint8_t *message)
     return (int)vio.model->message(message);
 }
 
+/* QEMU's own devices have this from a property's default value. */
+static void on_instance_begin(QemuVioDevice *device)
+{
+    const uint32_t unit = UNIT_ANY;
+
+    memcpy(member(device, vio.layout.unit), &unit, sizeof(unit));
+}
+
 static void on_realize(QemuVioDevice *device, QemuError **error)
 {
     int (*send_crq)(QemuVioDevice *, const uint8_t *) = on_send_crq;
@@ -147,6 +155,7 @@ char *qemu_vio_register(const QemuVioModel *model)
     vio.model = model;
     type.name = model->type;
     type.parent = QEMU_VIO_PARENT;
+    type.instance_begin = on_instance_begin;
     type.class_begin = on_class_begin;
     qemu_vio.type_register_static(&type);
     if (!qemu_vio.object_class_by_name(model->type) ||
@@ -179,16 +188,6 @@ static bool test_device(void)
            queue.size == TEST_QUEUE_SIZE && present_queue().size == 0;
 }
 
-/* QEMU's own devices have UNIT_ANY from a property's default value. */
-static bool make_device(QemuObject *bus, QemuError **error)
-{
-    const uint32_t unit = UNIT_ANY;
-
-    vio.device = qemu_vio.qdev_new(vio.model->type);
-    memcpy(member(vio.device, vio.layout.unit), &unit, sizeof(unit));
-    return qemu_vio.qdev_realize(vio.device, bus, error);
-}
-
 char *qemu_vio_create(void)
 {
     QemuObject *bus = qemu.object_resolve_path_type("", QEMU_VIO_BUS, NULL);
@@ -197,7 +196,8 @@ char *qemu_vio_create(void)
     if (!bus) {
         return g_strdup("this machine has no bus for virtual I/O; use -machine pseries");
     }
-    if (!make_device(bus, &error)) {
+    vio.device = qemu_vio.qdev_new(vio.model->type);
+    if (!qemu_vio.qdev_realize(vio.device, bus, &error)) {
         return g_strdup(qemu.error_get_pretty(error));
     }
     return test_device() ? NULL : qemu_vio_unexpected("a message by H_SEND_CRQ");

@@ -3,7 +3,9 @@
 """Wrong plugin arguments and machines, each with its own message, and what QEMU is not allowed to
 do with ours. No guest runs here. As TAP."""
 import argparse
+import collections
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ import sanitizer  # noqa: E402
 DEADLINE_S = 60
 
 # (name, plugin arguments, more of QEMU's arguments, what it must say); {dir} is an empty directory.
-CASES = (
+CASES_X86 = (
     ("a TPM must be named", "device=tpm-tis", [],
      "there is no tpmdev; give tpmdev=libtpms,dir=DIRECTORY or tpmdev=emulator,path=SOCKET"),
     ("an unknown TPM is refused", "tpmdev=wrong", [], "wrong"),
@@ -61,27 +63,48 @@ CASES = (
      "this machine has no ISA bus; use -machine q35 or -machine pc"),
     ("a PC has no device for other machines", "tpmdev=null,device=tpm-tis-device", [],
      "device=tpm-tis-device is not for this QEMU; use device=tpm-tis or device=tpm-crb"),
+    ("a PC has no virtual I/O", "tpmdev=null,device=tpm-spapr", [],
+     "device=tpm-spapr is not for this QEMU; use device=tpm-tis or device=tpm-crb"),
 )
 
-# The same of qemu-system-aarch64.
-VIRT_CASES = (
-    ("Arm: a PC's device is refused", "tpmdev=null,device=tpm-tis", [],
+CASES_AARCH64 = (
+    ("a PC's device is refused", "tpmdev=null,device=tpm-tis", [],
      "device=tpm-tis is not for this QEMU; use device=tpm-tis-device"),
-    ("Arm: a device without a binding for device trees is refused", "tpmdev=null,device=tpm-crb",
+    ("a device without a binding for device trees is refused", "tpmdev=null,device=tpm-crb",
      [], "device=tpm-crb is not for this QEMU; use device=tpm-tis-device"),
-    ("Arm: an unknown device is refused", "tpmdev=null,device=tpm-wrong", [], "tpm-wrong"),
-    ("Arm: there is no log area", "tpmdev=null,log=0xfed50000", [],
+    ("an unknown device is refused", "tpmdev=null,device=tpm-wrong", [], "tpm-wrong"),
+    ("there is no log area", "tpmdev=null,log=0xfed50000", [],
      "log= is for a PC; firmware on virt has its log in memory of its own"),
-    ("Arm: an address must be a number", "tpmdev=null,base=here", [],
+    ("an address must be a number", "tpmdev=null,base=here", [],
      "base=here is no number; give an address such as 0xb000000"),
-    ("Arm: the address must be page-aligned", "tpmdev=null,base=0xb000100", [],
+    ("the address must be page-aligned", "tpmdev=null,base=0xb000100", [],
      "tpm-tis-device: base 0xb000100 is not a multiple of 0x1000"),
-    ("Arm: an interrupt must be one there is", "tpmdev=null,irq=112", [],
+    ("an interrupt must be one there is", "tpmdev=null,irq=112", [],
      "IRQ 112 is outside valid range of 0 to 15"),
-    ("Arm: the machine must be virt", "tpmdev=null", ["-machine", "raspi3b"],
+    ("the machine must be virt", "tpmdev=null", ["-machine", "raspi3b"],
      "this machine is not virt; use -machine virt"),
-    ("Arm: there must be a machine", "tpmdev=null", ["-machine", "none"],
+    ("there must be a machine", "tpmdev=null", ["-machine", "none"],
      "this machine is not virt; use -machine virt"),
+)
+
+NO_REGISTERS = "is for a device with registers, and tpm-spapr has none; leave it out"
+
+CASES_PPC64 = (
+    ("a TPM must be named", "device=tpm-spapr", [],
+     "there is no tpmdev; give tpmdev=libtpms,dir=DIRECTORY or tpmdev=emulator,path=SOCKET"),
+    ("pseries has no device with registers", "tpmdev=null,device=tpm-tis", [],
+     "device=tpm-tis is not for this QEMU; use device=tpm-spapr"),
+    ("an unknown option is refused", "tpmdev=null,wrong=1", [], "wrong"),
+    ("the window must be a number", "tpmdev=null,window=x", [], "window"),
+    *((f"{name}= is refused", f"tpmdev=null,{name}=1", [], f"{name}= {NO_REGISTERS}")
+      for name in ("base", "log", "irq", "acpi-irq", "localities", "interrupts", "buffer",
+                   "buffer-address", "chunk")),
+    ("a machine needs virtual I/O", "tpmdev=null", ["-machine", "powernv9"],
+     "this machine has no bus for virtual I/O; use -machine pseries"),
+    ("there need not be a machine", "tpmdev=null", ["-machine", "none"],
+     "this machine has no bus for virtual I/O; use -machine pseries"),
+    ("-device does not make one", "tpmdev=null", ["-device", "tpmdev-spapr"],
+     "-plugin makes a tpmdev-spapr; leave out its -device"),
 )
 
 
@@ -107,9 +130,9 @@ MIGRATE = """{"execute": "qmp_capabilities"}
 """
 
 
-def migration_is_refused(qemu, plugin):
+def migration_is_refused(qemu, machine, plugin):
     """A machine whose TPM would come back without its registers must not be saved."""
-    command = [qemu, "-display", "none", "-nodefaults", "-machine", "q35", "-qmp", "stdio",
+    command = [qemu, "-display", "none", "-nodefaults", "-machine", machine, "-qmp", "stdio",
                "-plugin", f"{plugin},tpmdev=null"]
     ended = subprocess.run(command, input=MIGRATE, capture_output=True, text=True, check=False,
                            timeout=DEADLINE_S, env=sanitizer.environment(plugin))
@@ -152,38 +175,56 @@ def registers_and_interrupt(qemu, gic, plugin, options, base, line):
 
 def virt_checks(qemu, plugin):
     """What the plugin makes of virt: (name, whether it is so, what was seen)."""
-    for name, options, base in (("Arm: the device tree has the node", "", 0x0B000000),
-                                ("Arm: the node is where the device is", ",base=0x8080000000",
+    for name, options, base in (("the device tree has the node", "", 0x0B000000),
+                                ("the node is where the device is", ",base=0x8080000000",
                                  0x8080000000)):
         yield name, *tree_has_node(qemu, plugin, options, base)
     for gic in (2, 3):
-        yield (f"Arm: registers, and the line a device of QEMU's has, on a GICv{gic}",
+        yield (f"registers, and the line a device of QEMU's has, on a GICv{gic}",
                *registers_and_interrupt(qemu, gic, plugin, "", 0x0B000000, 112))
-    yield ("Arm: no line with irq=0, and registers beyond 4 GiB",
+    yield ("no line with irq=0, and registers beyond 4 GiB",
            *registers_and_interrupt(qemu, 3, plugin, ",irq=0,base=0x8080000000", 0x8080000000,
                                     None))
+
+
+def no_checks(*_):
+    return ()
+
+
+# For every program of QEMU: the package that has it, the machine, the cases and what else is seen.
+Program = collections.namedtuple("Program", "package machine cases checks")
+
+PROGRAMS = {
+    "qemu-system-x86_64": Program("qemu-system-x86", "q35", CASES_X86, no_checks),
+    "qemu-system-aarch64": Program("qemu-system-arm", "virt", CASES_AARCH64, virt_checks),
+    "qemu-system-ppc64": Program("qemu-system-ppc", "pseries", CASES_PPC64, no_checks),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plugin", required=True)
-    parser.add_argument("--qemu", default="qemu-system-x86_64")
-    parser.add_argument("--qemu-arm", default="qemu-system-aarch64")
+    parser.add_argument("--qemu", choices=PROGRAMS, default="qemu-system-x86_64")
     args = parser.parse_args()
+    program = PROGRAMS[args.qemu]
+    if not shutil.which(args.qemu):
+        print(f"1..0 # SKIP there is no {args.qemu}; install {program.package}")
+        return 0
     tap = harness.Tap()
 
     with tempfile.TemporaryDirectory(prefix="tpmdev-plugin-", dir="/tmp") as directory:
-        for qemu, machine, cases in ((args.qemu, "q35", CASES),
-                                     (args.qemu_arm, "virt", VIRT_CASES)):
-            for name, options, more, expected in cases:
-                status, said = run(qemu, machine, args.plugin, options.format(dir=directory), more)
-                expected = expected.format(dir=directory)
-                prefixed = any(line.startswith("libtpmdev-qemu: ") and expected in line
-                               for line in said.splitlines())
-                tap.ok(name, status == 1 and prefixed,
-                       f"status {status}, expected to say: {expected}; it said:\n{said}")
-    tap.ok("migration is refused", *migration_is_refused(args.qemu, args.plugin))
-    for name, good, detail in virt_checks(args.qemu_arm, args.plugin):
+        for name, options, more, expected in program.cases:
+            status, said = run(args.qemu, program.machine, args.plugin,
+                               options.format(dir=directory), more)
+            expected = expected.format(dir=directory)
+            # QEMU reports what is wrong with a -device.
+            prefix = f"{args.qemu}: -device" if "-device" in more else "libtpmdev-qemu: "
+            prefixed = any(line.startswith(prefix) and expected in line
+                           for line in said.splitlines())
+            tap.ok(name, status == 1 and prefixed,
+                   f"status {status}, expected to say: {expected}; it said:\n{said}")
+    tap.ok("migration is refused", *migration_is_refused(args.qemu, program.machine, args.plugin))
+    for name, good, detail in program.checks(args.qemu, args.plugin):
         tap.ok(name, good, detail)
     return tap.done()
 
