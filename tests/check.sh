@@ -55,7 +55,12 @@ build()
 {
     local directory=$build_root/$1
     shift
-    [ -f "$directory/build.ninja" ] || rm -rf "$directory"
+    # What was installed since an earlier run is to be found now.
+    if [ -f "$directory/build.ninja" ]; then
+        set -- --reconfigure "$@"
+    else
+        rm -rf "$directory"
+    fi
     meson setup --wrap-mode=nofallback --werror "$@" "$directory" "$source_root" \
         > "$directory.log" 2>&1 || { cat "$directory.log"; return 1; }
     ninja -C "$directory" --quiet

@@ -19,8 +19,9 @@ usage: tests/demo.sh [options]
 Boots a Linux guest with a TPM of libtpmdev in Debian's own, unpatched QEMU and shows what it
 says of its TPM. Everything that is needed is installed, built and fetched first.
 
-  --device MODEL   the TPM's registers: tpm-tis (default) or tpm-crb
-  --firmware NAME  seabios (default) or ovmf
+  --device MODEL   what the guest sees: tpm-tis (default) or tpm-crb, registers in a PC; tpm-spapr,
+                   the virtual TPM of a POWER machine
+  --firmware NAME  seabios (default) or ovmf; slof, and no other, with tpm-spapr
   --tpmdev TYPE    the TPM behind them: libtpms, in QEMU's process (default), or emulator, which
                    is swtpm in a process of its own
   --keep           keep the TPM's state for the next run with --keep; see its resets count up
@@ -37,7 +38,7 @@ die()
     exit 2
 }
 
-device=tpm-tis firmware=seabios tpmdev=libtpms keep=
+device=tpm-tis firmware= tpmdev=libtpms keep=
 while [ $# -gt 0 ]; do
     case $1 in
     --device=* | --firmware=* | --tpmdev=*) option=${1%%=*} value=${1#*=} ;;
@@ -62,14 +63,19 @@ while [ $# -gt 0 ]; do
         ;;
     esac
 done
+architecture=amd64 program=guest-check packages=$demo_packages
 case $device in
 tpm-tis | tpm-crb) ;;
-*) die "unknown device '$device'; --device takes tpm-tis or tpm-crb" ;;
+tpm-spapr)
+    architecture=ppc64el program=guest-check-ppc64el packages="$demo_packages $ppc64el_packages"
+    ;;
+*) die "unknown device '$device'; --device takes tpm-tis, tpm-crb or tpm-spapr" ;;
 esac
-case $firmware in
-seabios) firmware_name=SeaBIOS ;;
-ovmf) firmware_name=OVMF ;;
-*) die "unknown firmware '$firmware'; --firmware takes seabios or ovmf" ;;
+case $architecture-$firmware in
+amd64- | amd64-seabios) firmware=seabios firmware_name=SeaBIOS ;;
+amd64-ovmf) firmware_name=OVMF ;;
+ppc64el- | ppc64el-slof) firmware=slof firmware_name=SLOF ;;
+*) die "no firmware '$firmware' for $device; --firmware takes seabios or ovmf, slof for tpm-spapr" ;;
 esac
 case $tpmdev in
 libtpms | emulator) ;;
@@ -96,7 +102,7 @@ part()
 
 install_part()
 {
-    install_packages "$demo_packages"
+    install_packages "$packages"
 }
 
 # What a tool prints is only of interest when it fails.
@@ -115,11 +121,14 @@ build_part()
     if [ ! -f "$build/build.ninja" ]; then
         rm -rf "$build"
         quietly meson setup --werror "$build" "$top"
+    elif ! grep -q "tests/guest/$program" "$build/build.ninja"; then
+        # Set up when there was no compiler for it.
+        quietly meson setup --reconfigure "$build" "$top"
     fi
     if [ -t 1 ]; then
-        ninja -C "$build" tests/guest/libtpmdev-qemu.so tests/guest/guest-check
+        ninja -C "$build" tests/guest/libtpmdev-qemu.so "tests/guest/$program"
     else
-        quietly ninja -C "$build" tests/guest/libtpmdev-qemu.so tests/guest/guest-check
+        quietly ninja -C "$build" tests/guest/libtpmdev-qemu.so "tests/guest/$program"
     fi
 }
 
@@ -129,7 +138,7 @@ run_guest()
     shift
     python3 "$here/guest/run-guest.py" "$mode" \
         --plugin "$build/tests/guest/libtpmdev-qemu.so" \
-        --guest-check "$build/tests/guest/guest-check" \
+        --guest-check "$build/tests/guest/$program" --architecture "$architecture" \
         --cache "$build/tests/guest/cache" "$@"
 }
 
