@@ -75,7 +75,7 @@ case $architecture-$firmware in
 amd64- | amd64-seabios) firmware=seabios firmware_name=SeaBIOS ;;
 amd64-ovmf) firmware_name=OVMF ;;
 ppc64el- | ppc64el-slof) firmware=slof firmware_name=SLOF ;;
-*) die "no firmware '$firmware' for $device; --firmware takes seabios or ovmf, slof for tpm-spapr" ;;
+*) die "no firmware '$firmware' for $device; it is seabios or ovmf, with tpm-spapr slof" ;;
 esac
 case $tpmdev in
 libtpms | emulator) ;;
