@@ -178,6 +178,7 @@ static uint64_t hypercall(uint64_t opcode, uint64_t second, uint64_t third)
 static bool test_device(void)
 {
     vio.testing = true;
+    vio.tested = 0;
     bool registers = hypercall(H_REG_CRQ, TEST_QUEUE_ADDRESS, TEST_QUEUE_SIZE) == H_SUCCESS;
     Queue queue = present_queue();
     bool sends = hypercall(H_SEND_CRQ, TEST_HIGH, TEST_LOW) == TEST_CODE;
