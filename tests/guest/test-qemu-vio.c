@@ -30,7 +30,7 @@ struct QemuVioDevice {
 
 /* What QEMU is like. */
 static const char *layout_fault, *device_fault; /* what is not as expected, or NULL */
-static bool has_bus, garbles, loses_queue;
+static bool has_bus, garbles, loses_queue, keeps_queue;
 static uint64_t code_fault;
 static size_t instance_size;
 static uint32_t dma_result;
@@ -170,7 +170,7 @@ static uint64_t fake_hypercall(void *cpu, uint64_t opcode, uint64_t *arguments)
         return 0;
     case H_FREE_CRQ:
         device.queue_address = 0;
-        device.queue_size = 0;
+        device.queue_size = keeps_queue ? device.queue_size : 0;
         return 0;
     case H_SEND_CRQ:
         return send_by_hypercall(arguments[1], arguments[2]);
@@ -234,7 +234,7 @@ static int set_up(void **state)
     (void)state;
     layout_fault = device_fault = NULL;
     has_bus = true;
-    garbles = loses_queue = error_is_set = false;
+    garbles = loses_queue = keeps_queue = error_is_set = false;
     code_fault = 0;
     instance_size = sizeof(QemuVioDevice);
     dma_result = 0;
@@ -349,6 +349,9 @@ static void test_a_message_that_does_not_arrive_is_refused(void **state)
     loses_queue = true;
     assert_text(qemu_vio_create(), expected);
     loses_queue = false;
+    keeps_queue = true;
+    assert_text(qemu_vio_create(), expected);
+    keeps_queue = false;
     assert_null(qemu_vio_create());
     assert_int_equal(messages, 0);
     assert_int_equal(device.queue_size, 0);
