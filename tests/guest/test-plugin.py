@@ -28,7 +28,7 @@ CASES_X86 = (
     ("a CRB device needs a TPM 2.0", "tpmdev=null,version=1.2,device=tpm-crb", [],
      "tpm-crb is for TPM 2.0 and its TPM is a 1.2; use tpm-tis, or a TPM 2.0"),
     ("a device on an I2C bus has no place here", "tpmdev=null,device=tpm-tis-i2c", [],
-     "TPM ACPI tables: they describe a device in memory, and this one is on a bus of its own"),
+     "device=tpm-tis-i2c is not for this QEMU; use device=tpm-tis or device=tpm-crb"),
     ("localities are a CRB device's option", "tpmdev=null,localities=on", [], "localities"),
     ("a page is a CRB device's option", "tpmdev=null,buffer=page,buffer-address=0xfed60000", [],
      "tpm-tis: invalid parameter 'buffer'"),
