@@ -46,6 +46,27 @@ static bool drtm_check(const TPMDeviceConfig *config, const TPMBackend *backend,
     return true;
 }
 
+/* What one interface alone has is refused by the others, for nobody asks for it without a reason.
+ */
+static bool members_check(const TPMDeviceConfig *config, GError **error)
+{
+    bool is_crb = config->interface == TPM_INTERFACE_CRB;
+    bool is_spi = config->interface == TPM_INTERFACE_TIS_SPI;
+    const char *member = !is_crb && config->localities        ? "localities is for tpm-crb"
+                         : !is_crb && config->interrupts      ? "interrupts is for tpm-crb"
+                         : !is_crb && config->buffer_address  ? "buffer_address is for tpm-crb"
+                         : !is_crb && config->chunk           ? "chunk is for tpm-crb"
+                         : !is_spi && config->wait_states > 0 ? "wait_states is for tpm-tis-spi"
+                                                              : NULL;
+
+    if (member) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "TPMDeviceConfig.%s; leave it unset for %s", member,
+                    frontends[config->interface]->model);
+    }
+    return !member;
+}
+
 static bool config_check(const TPMDeviceConfig *config, GError **error)
 {
     if ((unsigned)config->interface >= G_N_ELEMENTS(frontends)) {
@@ -67,13 +88,7 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
                     config->completion_window_ns, COMPLETION_WINDOW_MAX_NS);
         return false;
     }
-    if (config->wait_states > 0 && config->interface != TPM_INTERFACE_TIS_SPI) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-                    "TPMDeviceConfig.wait_states is for tpm-tis-spi; leave it unset for %s",
-                    frontends[config->interface]->model);
-        return false;
-    }
-    return true;
+    return members_check(config, error);
 }
 
 /* As far as the host has them: members it does not know are NULL. */

@@ -368,12 +368,13 @@ static uint8_t on_receive(TISI2C *i2c)
 
 static bool i2c_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
 {
+    (void)config;
     if (version != TPM_VERSION_2_0) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
                     "tpm-tis-i2c is for TPM 2.0 and its TPM is a 1.2; use a TPM 2.0");
         return false;
     }
-    return tis_check_config(tpm_frontend_tis_i2c.model, config, error);
+    return true;
 }
 
 /* It is on a bus of its own, and nowhere in memory. */

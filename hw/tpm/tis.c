@@ -541,20 +541,6 @@ void tis_free(void *model)
     g_free(tis);
 }
 
-bool tis_check_config(const char *model, const TPMDeviceConfig *config, GError **error)
-{
-    const char *option = config->localities       ? "localities"
-                         : config->interrupts     ? "interrupts"
-                         : config->buffer_address ? "buffer_address"
-                                                  : NULL;
-
-    if (option) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-                    "TPMDeviceConfig.%s is for tpm-crb; leave it unset for %s", option, model);
-    }
-    return !option;
-}
-
 /* ---- the front ends: these registers, memory-mapped ---- */
 
 /* Each locality is a page, so that a guest can hand it to a process of its own. */
@@ -566,7 +552,7 @@ static bool mmio_check(const char *model, const TPMDeviceConfig *config, GError 
                     config->base, 1u << TIS_LOCALITY_SHIFT);
         return false;
     }
-    return tis_check_config(model, config, error);
+    return true;
 }
 
 static bool isa_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)

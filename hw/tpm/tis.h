@@ -105,7 +105,4 @@ void tis_register_write(void *model, const TPMPiece *piece, uint32_t value);
 void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_done);
 size_t tis_buffer_size(const TPMDeviceConfig *config);
 
-/* Fails, naming it, on a member of the configuration that only a CRB device has. */
-bool tis_check_config(const char *model, const TPMDeviceConfig *config, GError **error);
-
 #endif /* TPM_TIS_H */

@@ -231,25 +231,28 @@ static void test_an_address_within_a_page_is_refused(void **state)
     assert_refused(&config, "tpm-tis: base 0xfed40400 is not a multiple of 0x1000");
 }
 
-static void test_what_a_crb_device_alone_has_is_refused(void **state)
+static void test_what_a_crb_device_alone_has_is_refused_by_every_other(void **state)
 {
-    static const char text[] =
-        "TPMDeviceConfig.%s is for tpm-crb; leave it unset for tpm-tis-device";
-    TPMDeviceConfig configs[3];
-    static const char *const names[] = { "localities", "interrupts", "buffer_address" };
+    static const char *const names[] = { "localities", "interrupts", "buffer_address", "chunk" };
+    static const TPMInterface others[] = { TPM_INTERFACE_TIS, TPM_INTERFACE_TIS_SYSBUS,
+                                           TPM_INTERFACE_TIS_I2C, TPM_INTERFACE_TIS_SPI,
+                                           TPM_INTERFACE_SPAPR };
+    const char *const *models = tpmdev_device_get_models();
 
     (void)state;
-    for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++) {
-        configs[i] = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
-        configs[i].interface = TPM_INTERFACE_TIS_SYSBUS;
-    }
-    configs[0].localities = true;
-    configs[1].interrupts = true;
-    configs[2].buffer_address = 0x0B010000;
-    for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++) {
-        char *expected = g_strdup_printf(text, names[i]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(others) * G_N_ELEMENTS(names); i++) {
+        TPMInterface interface = others[i / G_N_ELEMENTS(names)];
+        unsigned name = i % G_N_ELEMENTS(names);
+        TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+        char *expected = g_strdup_printf("TPMDeviceConfig.%s is for tpm-crb; leave it unset for %s",
+                                         names[name], models[interface]);
 
-        assert_refused(&configs[i], expected);
+        config.interface = interface;
+        config.localities = name == 0;
+        config.interrupts = name == 1;
+        config.buffer_address = name == 2 ? 0x0B010000 : 0;
+        config.chunk = name == 3;
+        assert_refused(&config, expected);
         g_free(expected);
     }
 }
@@ -263,7 +266,7 @@ int main(void)
         cmocka_unit_test(test_a_string_names_it_and_its_address),
         cmocka_unit_test(test_any_page_will_do),
         cmocka_unit_test(test_an_address_within_a_page_is_refused),
-        cmocka_unit_test(test_what_a_crb_device_alone_has_is_refused),
+        cmocka_unit_test(test_what_a_crb_device_alone_has_is_refused_by_every_other),
     };
 
     return cmocka_run_group_tests_name("tis-sysbus", tests, NULL, NULL);
