@@ -126,15 +126,22 @@ static void test_drtm_before_a_tpm_that_cannot_is_refused(void **state)
                    "asks for; leave drtm off or give the device another TPM");
 }
 
-static void test_drtm_of_a_crb_device_is_refused(void **state)
+static void test_drtm_of_any_other_device_is_refused(void **state)
 {
-    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+    static const TPMInterface others[] = { TPM_INTERFACE_CRB, TPM_INTERFACE_TIS_I2C,
+                                           TPM_INTERFACE_TIS_SPI, TPM_INTERFACE_SPAPR };
 
     (void)state;
-    machine->config.interface = TPM_INTERFACE_CRB;
-    assert_refused(
-        machine, TPM_ERROR_INVALID_OPTION,
-        "TPMDeviceConfig.drtm is for tpm-tis and tpm-tis-device; leave it unset for tpm-crb");
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
+        TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+        char *expected = g_strdup_printf("TPMDeviceConfig.drtm is for tpm-tis and tpm-tis-device; "
+                                         "leave it unset for %s",
+                                         tpmdev_device_get_models()[others[i]]);
+
+        machine->config.interface = others[i];
+        assert_refused(machine, TPM_ERROR_INVALID_OPTION, expected);
+        g_free(expected);
+    }
 }
 
 static void test_sysbus_device_has_the_sequence(void **state)
@@ -590,7 +597,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_drtm_locality_4_takes_nothing),
         cmocka_unit_test(test_drtm_before_a_tpm_that_cannot_is_refused),
-        cmocka_unit_test(test_drtm_of_a_crb_device_is_refused),
+        cmocka_unit_test(test_drtm_of_any_other_device_is_refused),
         cmocka_unit_test(test_sysbus_device_has_the_sequence),
         TEST(test_hash_registers_read_as_all_ones),
         TEST(test_start_and_end_are_their_lowest_byte_alone),
