@@ -45,8 +45,15 @@ bool tpm_ppi_check(const TPMDeviceConfig *config, size_t device_size, const TPMH
                     address, config->base, config->base + device_size);
         return false;
     }
-    if (!host->clear_memory) {
+    if (config->buffer_address && address - config->buffer_address < TPM_CRB_PAGE_SIZE) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "ppi_address 0x%" PRIx64 " is on the page of the buffer at 0x%" PRIx64
+                    "; give a place beside it, such as 0x%" PRIx64,
+                    address, config->buffer_address, config->buffer_address + TPM_CRB_PAGE_SIZE);
+        return false;
+    }
+    if (!host->clear_memory) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_MISSING_OPTION,
                     "ppi_address needs TPMHost.clear_memory: a guest may ask for its memory to be "
                     "cleared");
         return false;

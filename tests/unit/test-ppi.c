@@ -67,14 +67,19 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void assert_refused(Machine *machine, const char *message)
+static void assert_refused_as(Machine *machine, TPMError code, const char *message)
 {
     GError *error = NULL;
 
     assert_null(try_device(machine, &error));
-    assert_true(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION));
+    assert_true(g_error_matches(error, TPMDEV_ERROR, (gint)code));
     assert_string_equal(error->message, message);
     g_clear_error(&error);
+}
+
+static void assert_refused(Machine *machine, const char *message)
+{
+    assert_refused_as(machine, TPM_ERROR_INVALID_OPTION, message);
 }
 
 /* ---- the memory ---- */
@@ -228,17 +233,42 @@ static void test_an_address_is_not_inside_the_device(void **state)
                             "place beside it, such as 0xfed4a000");
 }
 
-static void test_a_host_must_be_able_to_clear_memory(void **state)
+/* The page of a CRB device's buffer is memory that the host maps, too. */
+static void test_an_address_is_not_on_the_buffer_s_page(void **state)
 {
     Machine *machine = *state;
 
+    machine->config.interface = TPM_INTERFACE_CRB;
+    machine->config.buffer_address = 0xFED45000;
+    for (unsigned offset = 0; offset < TPM_CRB_PAGE_SIZE; offset += TPM_PPI_SIZE) {
+        char *expected = g_strdup_printf("ppi_address 0x%x is on the page of the buffer at "
+                                         "0xfed45000; give a place beside it, such as 0xfed46000",
+                                         0xFED45000 + offset);
+
+        machine->config.ppi_address = 0xFED45000 + offset;
+        assert_refused(machine, expected);
+        g_free(expected);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        machine->config.ppi_address = i ? 0xFED46000 : 0xFED44C00;
+        TPMDevice *device = try_device(machine, NULL);
+
+        assert_non_null(device);
+        tpmdev_device_free(device);
+    }
+}
+
+static void test_a_host_must_be_able_to_clear_memory(void **state)
+{
+    static const char message[] = "ppi_address needs TPMHost.clear_memory: a guest may ask for its "
+                                  "memory to be cleared";
+    Machine *machine = *state;
+
     machine->host.clear_memory = NULL;
-    assert_refused(machine, "ppi_address needs TPMHost.clear_memory: a guest may ask for its "
-                            "memory to be cleared");
+    assert_refused_as(machine, TPM_ERROR_MISSING_OPTION, message);
     machine->host.clear_memory = clear_memory;
     machine->host.size = offsetof(TPMHost, clear_memory);
-    assert_refused(machine, "ppi_address needs TPMHost.clear_memory: a guest may ask for its "
-                            "memory to be cleared");
+    assert_refused_as(machine, TPM_ERROR_MISSING_OPTION, message);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -256,6 +286,7 @@ int main(void)
         TEST(test_threads_that_reset_together_clear_memory_once),
         TEST(test_an_address_is_a_multiple_of_its_size_below_4_gib),
         TEST(test_an_address_is_not_inside_the_device),
+        TEST(test_an_address_is_not_on_the_buffer_s_page),
         TEST(test_a_host_must_be_able_to_clear_memory),
     };
 
