@@ -11,8 +11,8 @@
 build_packages='meson ninja-build gcc libc6-dev pkg-config libglib2.0-dev libtpms-dev
     libfdt-dev libcmocka-dev libjson-glib-dev'
 
-# To boot guests: QEMU with SeaBIOS and OVMF, a TPM in a process of its own, what goes into the guest,
-# and apt-get to fetch its kernel.
+# To boot guests: QEMU with SeaBIOS and OVMF, a TPM in a process of its own, what goes into the
+# guest, and apt-get to fetch its kernel.
 guest_packages='qemu-system-x86 seabios ovmf swtpm busybox-static python3 apt dpkg
     ca-certificates'
 
@@ -25,8 +25,8 @@ ppc64el_packages='qemu-system-ppc qemu-system-data gcc-powerpc64le-linux-gnu
 suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 acpica-tools binutils
     python3-sphinx'
 
-# What Arm takes: QEMU, for guests and for its own device to compare ours with; U-Boot and EDK2 for it;
-# fdtput and fdtget for device trees.
+# What Arm takes: QEMU, for guests and for its own device to compare ours with; U-Boot and EDK2 for
+# it; fdtput and fdtget for device trees.
 arm_packages='qemu-system-arm u-boot-qemu qemu-efi-aarch64 device-tree-compiler'
 
 # shellcheck disable=SC2034 # for those who source this
