@@ -5,8 +5,8 @@
 usage: test-docs.py SOURCE_ROOT
 
 README.rst shows docs/examples/hello-tpm.c to the letter; every path the documents and the head
-comments name exists; Sphinx builds docs/ without a warning; every source file says its licence
-and what it is for.
+comments name exists; Sphinx builds docs/ without a warning, and what looks like a heading there is
+one; every source file says its licence and what it is for.
 """
 
 import pathlib
@@ -59,6 +59,17 @@ def check_sphinx():
     return [] if result.returncode == 0 else result.stderr.splitlines()
 
 
+def check_headings():
+    """A line under a text of several lines is a part of it to Sphinx, which says nothing."""
+    wrong = []
+    for path in [ROOT / "README.rst"] + sorted((ROOT / "docs").glob("*.rst")):
+        lines = ["", ""] + path.read_text().split("\n")
+        for number, (above, title, line) in enumerate(zip(lines, lines[1:], lines[2:]), 1):
+            if re.fullmatch(r"=+|-{3,}", line) and title and (above or len(line) != len(title)):
+                wrong.append(f"{path.relative_to(ROOT)}:{number}: no title stands over this line")
+    return wrong
+
+
 def check_headers():
     wrong = []
     for path in sources():
@@ -79,6 +90,7 @@ def main():
         ("every path that is named exists", check_paths, None),
         ("every source file begins with its licence and its purpose", check_headers, None),
         ("Sphinx builds the pages without a warning", check_sphinx, "sphinx-build"),
+        ("every line of a heading is under its title", check_headings, None),
     ]
     failed = False
     print(f"1..{len(checks)}")
