@@ -113,6 +113,10 @@ static bool check_spapr(const TPMDeviceTreeConfig *config, GError **error)
 
 static bool check_config(const TPMDeviceTreeConfig *config, GError **error)
 {
+    if (!config->parent) {
+        return refuse(error, TPM_ERROR_INVALID_OPTION,
+                      "parent is NULL; give the path of the bus, such as /");
+    }
     if ((config->interrupt != NULL) != (config->interrupt_cells > 0)) {
         return refuse(error, TPM_ERROR_INVALID_OPTION,
                       "interrupt and interrupt_cells go together; give both or none");

@@ -327,6 +327,15 @@ static void test_a_parent_that_is_not_there_is_named(void **state)
                    "of the bus");
 }
 
+static void test_a_parent_is_given(void **state)
+{
+    Tree *tree = *state;
+
+    tree->config.parent = NULL;
+    assert_refused(tree, TPM_INTERFACE_TIS, TPM_ERROR_INVALID_OPTION,
+                   "TPM device tree: parent is NULL; give the path of the bus, such as /");
+}
+
 static void test_two_tpms_do_not_share_an_address(void **state)
 {
     Tree *tree = *state;
@@ -450,6 +459,7 @@ int main(void)
         TEST(test_a_shorter_config_has_the_defaults_behind_its_end),
         TEST(test_a_device_without_a_binding_is_refused),
         TEST(test_a_parent_that_is_not_there_is_named),
+        TEST(test_a_parent_is_given),
         TEST(test_two_tpms_do_not_share_an_address),
         TEST(test_a_bus_of_another_kind_is_refused),
         TEST(test_an_address_fits_its_cells),
