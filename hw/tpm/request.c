@@ -91,7 +91,6 @@ void tpm_request_abandon(TPMDevice *device)
         request->cancel_wanted = true;
         device->statistics.cancels++;
     }
-    tpm_hash_reset(device);
     request->state = REQUEST_IDLE;
 }
 
@@ -100,6 +99,7 @@ void tpm_request_reset(TPMDevice *device)
     TPMRequest *request = &device->request;
 
     tpm_request_abandon(device);
+    tpm_hash_reset(device);
     request->reset_established_wanted = false;
     request->start_wanted = true;
 }

@@ -77,7 +77,7 @@ void tpm_request_reset_established(TPMDevice *device, uint8_t locality);
 /* Forget the command under way: no done() follows, and what the TPM still answers is dropped. */
 void tpm_request_abandon(TPMDevice *device);
 
-/* The same, and power-cycle the TPM. */
+/* The same, and of a hash sequence, and power-cycle the TPM. */
 void tpm_request_reset(TPMDevice *device);
 
 /* Is there something to run? */
