@@ -6,7 +6,8 @@
  * aligned pieces from the lowest address up, the way the memory system of a PC (and of QEMU)
  * does it; this matters where a read has an effect, as at the FIFO.
  *
- * From device.c, to the read and write of a TPMFrontend (stage 2).
+ * From device.c, to the read and write of a TPMFrontend (stage 2); tis-i2c.c and tis-spi.c make
+ * pieces of what comes over their buses, too.
  */
 #include "access.h"
 

@@ -3,9 +3,9 @@
  * What the common part of a device asks of the register model in front of it. Each model is one
  * const TPMFrontend: hw/tpm/tis.c, tis-i2c.c, tis-spi.c, crb.c and spapr.c.
  *
- * All these functions but deliver() are called with the device's lock held. They change the model,
- * and leave what reaches beyond it, a command to send or an interrupt to raise, to the calls of
- * device-internal.h, which are carried out once the lock is released.
+ * reset() and all that follows it but page() and deliver() are called with the device's lock held.
+ * They change the model, and leave what reaches beyond it, a command to send or an interrupt to
+ * raise, to the calls of device-internal.h, which are carried out once the lock is released.
  */
 #ifndef TPM_FRONTEND_H
 #define TPM_FRONTEND_H

@@ -4,8 +4,9 @@
  *
  * A hypervisor maps tpmdev_device_get_size() bytes of guest physical addresses to
  * tpmdev_device_read() and tpmdev_device_write(), calls tpmdev_device_reset() when the machine is
- * reset, and that is all. No access waits for the TPM behind the device, however sick that is;
- * the one bounded exception is the completion window below.
+ * reset, and that is all. A device on a bus has no such addresses, and calls of its own in their
+ * place: i2c.h, spi.h, spapr.h. No access waits for the TPM behind the device, however sick that
+ * is; the one bounded exception is the completion window below.
  *
  * Threads: any number of vCPU threads may access one device at once; the library locks per
  * device. tpmdev_device_free() may only be called when no other call on the device is under way.
@@ -108,7 +109,8 @@ typedef struct TPMDeviceConfig {
 
     /**
      * guest physical address of the device, a multiple of 1000h; default TPM_BASE_ADDRESS. A CRB
-     * device tells the guest where its buffer is; a TIS device makes no other use of it.
+     * device tells the guest where its buffer is; a TIS device makes no other use of it, and one
+     * on a bus none.
      */
     uint64_t base;
 
@@ -188,9 +190,9 @@ typedef enum TPMAccess {
 typedef struct TPMDeviceStatistics {
     /** sizeof(TPMDeviceStatistics) of the caller, in bytes */
     size_t size;
-    /** register reads the guest made */
+    /** register reads the guest made; SPI: frames, I2C: bytes received, tpm-spapr: none */
     uint64_t reads;
-    /** register writes the guest made */
+    /** register writes the guest made; SPI: frames, I2C: bytes sent, tpm-spapr: none */
     uint64_t writes;
     /** commands the guest started */
     uint64_t commands;
@@ -227,7 +229,8 @@ typedef struct TPMDeviceStatistics {
  *
  * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION for @config, TPM_ERROR_IN_USE when the
  * backend serves another device, TPM_ERROR_UNSUPPORTED when the interface cannot show such a TPM,
- * TPM_ERROR_MISSING_OPTION when it needs a callback that @host lacks.
+ * TPM_ERROR_MISSING_OPTION when it needs a callback that @host lacks, TPM_ERROR_IO when there is
+ * no thread for the TPM's I/O, or are no random bytes for drtm.
  */
 TPMDEV_EXPORT
 TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,

@@ -58,7 +58,8 @@ GBytes *tpmdev_fw_cfg_config(const TPMDevice *device);
  * @config: TPMAcpiConfig.log_size tells how many bytes; NULL for the defaults
  * @error:  where a failure is described
  *
- * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field.
+ * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED
+ * for a device on a bus of its own.
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_fw_cfg_log(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);
@@ -109,7 +110,7 @@ GBytes *tpmdev_acpi_linkable(GBytes *table);
  * the log table. EDK2 installs every table that a pointer leads to; SeaBIOS wants its tables in
  * the RSDT, and so the commands of tpmdev_fw_cfg_log_commands().
  *
- * Returns the file's bytes, or NULL: TPM_ERROR_INVALID_OPTION naming the field.
+ * Returns the file's bytes, or NULL with @commands NULL: as tpmdev_fw_cfg_log().
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_fw_cfg_tables(const TPMDevice *device, const TPMAcpiConfig *config,

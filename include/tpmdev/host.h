@@ -5,7 +5,8 @@
  * The library calls these from a register access (on the thread that made it), from the thread
  * that runs @context, or from a thread of its own, and never while it holds a lock: a callback
  * may call back into the library, the same device included. Every member but @size may be left
- * NULL, but for the last three with a tpm-spapr device.
+ * NULL, save dma_read, dma_write and send_crq with a tpm-spapr device and clear_memory with
+ * physical presence memory.
  */
 #ifndef TPMDEV_HOST_H
 #define TPMDEV_HOST_H
