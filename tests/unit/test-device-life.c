@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device as its host sees it: the statistics, its end with something under way, the next
- * device on the same TPM, and who is told of what on which thread.
+ * A device as its host sees it: its configuration, the statistics, its end with something under
+ * way, the next device on the same TPM, and who is told of what on which thread.
  */
 #include "tis-driver.h"
 
@@ -153,6 +153,35 @@ static void test_cancel_of_a_command_that_is_answered_here_is_not_counted(void *
     tis_assert_response(machine, 0, wrong_size, sizeof(wrong_size));
     assert_int_equal(tis_statistics(machine).cancels, 0);
     assert_int_equal(tis_statistics(machine).rejected_commands, 1);
+}
+
+/*
+ * A program built before there was a member leaves what stands behind its configuration to chance.
+ * Each of these, were it taken for the member, is refused; the next size shows that it would be.
+ */
+static void test_members_beyond_the_size_of_an_older_configuration_are_not_looked_at(void **state)
+{
+    static const size_t ends[][2] = {
+        { offsetof(TPMDeviceConfig, buffer_address), offsetof(TPMDeviceConfig, chunk) },
+        { offsetof(TPMDeviceConfig, chunk), offsetof(TPMDeviceConfig, drtm) },
+        { offsetof(TPMDeviceConfig, drtm), offsetof(TPMDeviceConfig, wait_states) },
+        { offsetof(TPMDeviceConfig, wait_states), offsetof(TPMDeviceConfig, ppi_address) },
+        { offsetof(TPMDeviceConfig, ppi_address), sizeof(TPMDeviceConfig) },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++) {
+        TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_BARE, TPM_BUFFER_SIZE_MAX);
+        TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+
+        memset((char *)&config + ends[i][0], 1, sizeof(config) - ends[i][0]);
+        config.size = ends[i][1];
+        assert_null(tpmdev_device_new(&config, machine->tpm->backend, NULL, NULL, NULL));
+        config.size = ends[i][0];
+        machine->device = tpmdev_device_new(&config, machine->tpm->backend, NULL, NULL, NULL);
+        assert_non_null(machine->device);
+        tis_machine_free(machine);
+    }
 }
 
 static void test_statistics_of_an_older_program_are_not_written_beyond_its_size(void **state)
@@ -359,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_inline_completion_is_one_before_the_write_returns),
         TEST(test_cancel_of_a_command_that_is_answered_here_is_not_counted),
         TEST(test_statistics_of_an_older_program_are_not_written_beyond_its_size),
+        cmocka_unit_test(test_members_beyond_the_size_of_an_older_configuration_are_not_looked_at),
         TEST(test_device_can_be_freed_with_a_command_under_way),
         TEST_STARTING(test_device_can_be_freed_while_its_tpm_starts),
         TEST(test_device_can_be_freed_after_a_reset_with_a_command_under_way),
