@@ -70,8 +70,9 @@ static const char *const *common_names(TPMInterface interface)
 static const char *const *interface_names(TPMInterface interface)
 {
     static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
-                                             "buffer-address", "chunk",      NULL };
-    static const char *const tis_names[] = { "drtm", NULL };
+                                             "buffer-address", "chunk",      "ppi",
+                                             "ppi-address",    NULL };
+    static const char *const tis_names[] = { "drtm", "ppi", "ppi-address", NULL };
     static const char *const spi_names[] = { "wait-states", NULL };
 
     switch (interface) {
@@ -121,6 +122,31 @@ static bool crb_config_from_options(const TPMOptions *options, TPMDeviceConfig *
            crb_buffer_from_options(options, config, error);
 }
 
+/* The physical presence memory: none, or at its usual place unless another one is given. */
+static bool ppi_from_options(const TPMOptions *options, TPMDeviceConfig *config, GError **error)
+{
+    uint64_t address = TPM_PPI_ADDRESS;
+    bool on = false;
+
+    if (!tpm_options_get_switch(options, "ppi", &on, error) ||
+        !tpm_options_get_address(options, "ppi-address", &address, error)) {
+        return false;
+    }
+    if (!on && tpmdev_options_get(options, "ppi-address")) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_MISSING_OPTION,
+                    "parameter 'ppi-address' needs 'ppi=on'; give both");
+        return false;
+    }
+    if (on && address == 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "parameter 'ppi-address' is 0; give an address such as 0x%x, or ppi=off",
+                    TPM_PPI_ADDRESS);
+        return false;
+    }
+    config->ppi_address = on ? address : 0;
+    return true;
+}
+
 TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *backends,
                                          const TPMHost *host, void *opaque, GError **error)
 {
@@ -137,7 +163,8 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
                                  interface_names(config.interface), error) ||
         !config_from_options(options, &config, error) ||
         !tpm_options_get_switch(options, "drtm", &config.drtm, error) ||
-        !crb_config_from_options(options, &config, error)) {
+        !crb_config_from_options(options, &config, error) ||
+        !ppi_from_options(options, &config, error)) {
         return NULL;
     }
     const char *id = tpmdev_options_get(options, "tpmdev");

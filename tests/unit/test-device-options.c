@@ -98,6 +98,37 @@ static void test_drtm_of_the_string_opens_locality_4(void **state)
     }
 }
 
+static void no_memory_to_clear(void *opaque)
+{
+    (void)opaque;
+}
+
+/* Of every model in memory, and none unless it is asked for. */
+static void test_ppi_of_the_string_is_at_its_address(void **state)
+{
+    static const struct {
+        const char *options;
+        uint64_t address;
+    } cases[] = {
+        { "tpm-tis,tpmdev=fake", 0 },
+        { "tpm-tis,tpmdev=fake,ppi=off", 0 },
+        { "tpm-tis,tpmdev=fake,ppi=on", 0xFED45000 },
+        { "tpm-crb,tpmdev=fake,ppi=on", 0xFED45000 },
+        { "tpm-tis-device,tpmdev=fake,ppi=on,ppi-address=0xfed46400", 0xFED46400 },
+        { "tpm-tis,tpmdev=fake,ppi-address=4276383744,ppi=on", 0xFEE47000 },
+    };
+    TISMachine *machine = *state;
+
+    machine->host.host.clear_memory = no_memory_to_clear;
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        machine->device = device_from(machine, cases[i].options, NULL);
+        assert_non_null(machine->device);
+        assert_int_equal(tpmdev_device_get_ppi_address(machine->device), cases[i].address);
+        assert_int_equal(tpmdev_device_get_ppi(machine->device) != NULL, cases[i].address != 0);
+        tis_machine_unplug(machine);
+    }
+}
+
 static const struct {
     const char *options;
     TPMError code;
@@ -116,7 +147,8 @@ static const struct {
     { "tpm-tis,tpmdev=", TPM_ERROR_NOT_FOUND,
       "Property 'tpm-tis.tpmdev' can't find value ''; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=fake,color=red", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base, drtm" },
+      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base, drtm, "
+      "ppi, ppi-address" },
     { "tpm-tis,tpmdev=fake,irq=16", TPM_ERROR_INVALID_OPTION,
       "IRQ 16 is outside valid range of 0 to 15" },
     { "tpm-tis,tpmdev=fake,irq=4294967295", TPM_ERROR_INVALID_OPTION,
@@ -130,12 +162,13 @@ static const struct {
     { "tpm-tis,tpmdev=fake,window=", TPM_ERROR_INVALID_OPTION,
       "parameter 'window' is ''; it must be a number from 0 to 1000" },
     { "tpm-tis,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, drtm" },
+      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, drtm, "
+      "ppi, ppi-address" },
     { "tpm-tis,tpmdev=fake,drtm=4", TPM_ERROR_INVALID_OPTION,
       "parameter 'drtm' is '4'; it must be on or off" },
     { "tpm-crb,tpmdev=fake,drtm=on", TPM_ERROR_INVALID_OPTION,
       "tpm-crb: invalid parameter 'drtm'; it takes driver, tpmdev, irq, window, base, localities, "
-      "interrupts, buffer, buffer-address, chunk" },
+      "interrupts, buffer, buffer-address, chunk, ppi, ppi-address" },
     { "tpm-crb,tpmdev=fake,base=here", TPM_ERROR_INVALID_OPTION,
       "parameter 'base' is 'here'; it must be an address such as 0xfed40000" },
     { "tpm-crb,tpmdev=fake,base=0xfed40080", TPM_ERROR_INVALID_OPTION,
@@ -145,7 +178,8 @@ static const struct {
     { "tpm-crb,tpmdev=fake,chunk=yes", TPM_ERROR_INVALID_OPTION,
       "parameter 'chunk' is 'yes'; it must be on or off" },
     { "tpm-tis,tpmdev=fake,chunk=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base, drtm" },
+      "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base, drtm, "
+      "ppi, ppi-address" },
     { "tpm-crb,tpmdev=fake,buffer=big", TPM_ERROR_INVALID_OPTION,
       "parameter 'buffer' is 'big'; it must be window or page" },
     { "tpm-crb,tpmdev=fake,buffer=page", TPM_ERROR_MISSING_OPTION,
@@ -154,9 +188,21 @@ static const struct {
       "tpm-crb: buffer_address is not a multiple of 0x1000" },
     { "tpm-crb,tpmdev=fake,buffer=page,buffer-address=0xfed40000", TPM_ERROR_INVALID_OPTION,
       "tpm-crb: buffer_address is inside the device; give a page beside it" },
+    { "tpm-tis,tpmdev=fake,ppi=1", TPM_ERROR_INVALID_OPTION,
+      "parameter 'ppi' is '1'; it must be on or off" },
+    { "tpm-tis,tpmdev=fake,ppi=on,ppi-address=there", TPM_ERROR_INVALID_OPTION,
+      "parameter 'ppi-address' is 'there'; it must be an address such as 0xfed40000" },
+    { "tpm-tis,tpmdev=fake,ppi=on,ppi-address=0", TPM_ERROR_INVALID_OPTION,
+      "parameter 'ppi-address' is 0; give an address such as 0xfed45000, or ppi=off" },
+    { "tpm-tis,tpmdev=fake,ppi-address=0xfed45000", TPM_ERROR_MISSING_OPTION,
+      "parameter 'ppi-address' needs 'ppi=on'; give both" },
+    { "tpm-crb,tpmdev=fake,ppi=off,ppi-address=0xfed45000", TPM_ERROR_MISSING_OPTION,
+      "parameter 'ppi-address' needs 'ppi=on'; give both" },
+    { "tpm-tis,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
+      "ppi_address needs TPMHost.clear_memory: a guest may ask for its memory to be cleared" },
     { "tpm-tis,tpmdev=fake,wait-states=1", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base, "
-      "drtm" },
+      "drtm, ppi, ppi-address" },
     { "tpm-tis-spi,tpmdev=fake,wait-states=51", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: wait_states is 51; it must be from 0 to 50, the most Linux waits for" },
     { "tpm-tis-spi,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
@@ -166,6 +212,13 @@ static const struct {
       "tpm-tis-i2c: invalid parameter 'irq'; it takes driver, tpmdev, window" },
     { "tpm-tis-i2c,tpmdev=fake,base=0xfed40000", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window" },
+    { "tpm-tis-spi,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-spi: invalid parameter 'ppi'; it takes driver, tpmdev, irq, window, base, "
+      "wait-states" },
+    { "tpm-spapr,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-spapr: invalid parameter 'ppi'; it takes driver, tpmdev, window" },
+    { "tpm-tis-i2c,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-tis-i2c: invalid parameter 'ppi'; it takes driver, tpmdev, window" },
     { "tpm-tis-i2c,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window" },
     { "tpm-spapr,tpmdev=fake", TPM_ERROR_MISSING_OPTION,
@@ -390,6 +443,7 @@ int main(void)
         TEST(test_good_strings_make_the_device_they_describe),
         TEST(test_window_of_the_string_is_as_long_as_it_says),
         TEST(test_drtm_of_the_string_opens_locality_4),
+        TEST(test_ppi_of_the_string_is_at_its_address),
         TEST(test_each_bad_string_has_its_own_message),
         TEST(test_error_may_be_null),
         TEST(test_string_without_backends_finds_none),
