@@ -34,6 +34,8 @@ struct Machine {
     unsigned device_irq;
     uint8_t *page; /* memory of the device that the guest has at page_base; or NULL */
     uint64_t page_base;
+    uint8_t *ppi; /* physical presence memory that the guest has at ppi_base; or NULL */
+    uint64_t ppi_base;
     AspeedI2C *i2c; /* in a machine whose TPM is on an I2C bus */
     Papr *papr;     /* what the device needs of a hypervisor; NULL where it is not spapr */
 
@@ -47,7 +49,7 @@ struct Machine {
  * at 1E78A000h; `pseries`, whose virtual I/O devices have no registers.
  */
 static const MachineArch arch_rows[] = {
-    { "x86_64", "little", "ioapic", 0, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" }, false },
+    { "x86_64", "little", "ioapic", 0, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" }, false, true },
     { "aarch64",
       "little",
       "device[1]",
@@ -55,9 +57,10 @@ static const MachineArch arch_rows[] = {
       0x40000000,
       0x0C000000,
       { "tpm-tis-device", "tpm-crb" },
+      false,
       false },
-    { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" }, false },
-    { "ppc64", "big", "ics", 0, 0, 0, { "tpm-spapr" }, true },
+    { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" }, false, false },
+    { "ppc64", "big", "ics", 0, 0, 0, { "tpm-spapr" }, true, false },
 };
 
 const MachineArch *machine_arch_of(const char *program)
@@ -168,6 +171,14 @@ static bool on_send_crq(void *opaque, const uint8_t message[TPM_CRQ_MESSAGE_SIZE
     return papr_send_crq(machine->papr, message);
 }
 
+/* The device's pages are no memory of the machine. */
+static void on_clear_memory(void *opaque)
+{
+    Machine *machine = opaque;
+
+    memset(machine->ram, 0, machine->ram_size);
+}
+
 static void on_guest_error(void *opaque, const char *message)
 {
     (void)opaque;
@@ -190,26 +201,6 @@ bool machine_add_tpmdev(Machine *machine, const char *options, TPMChardevLookup 
     machine->backend = tpmdev_backend_new_from_string(options, lookup, opaque, error);
     machine->backend_options = g_strdup(options);
     return machine->backend != NULL;
-}
-
-/*
- * The physical presence memory is a property of QEMU's device. Leaving it out can be honoured,
- * having it cannot, and the library need not hear of either.
- */
-static bool take_ppi(const KeyVal *keyval, GError **error)
-{
-    bool ppi = false;
-
-    if (!keyval_get_bool(keyval, "ppi", &ppi, error)) {
-        return false;
-    }
-    if (ppi) {
-        g_set_error(error, MACHINE_ERROR, 0,
-                    "Property 'ppi' cannot be on: this machine has no physical presence memory; "
-                    "leave it out or give ppi=off");
-        return false;
-    }
-    return true;
 }
 
 /* A model the library knows may still not be one for this machine. */
@@ -246,6 +237,8 @@ static void place_device(Machine *machine, const KeyVal *keyval)
     machine->device_size = tpmdev_device_get_size(machine->device);
     machine->page = tpmdev_device_get_page(machine->device);
     machine->page_base = tpmdev_device_get_page_address(machine->device);
+    machine->ppi = tpmdev_device_get_ppi(machine->device);
+    machine->ppi_base = tpmdev_device_get_ppi_address(machine->device);
 }
 
 static bool is_i2c(const KeyVal *keyval)
@@ -280,9 +273,9 @@ static bool take_reg(Machine *machine, const KeyVal *keyval, GError **error)
 
 /*
  * What the library is told: not of what is the machine's, and of the base also when the options
- * leave it out.
+ * leave it out. Physical presence memory is QEMU's property, on or off as QEMU spells it.
  */
-static char *options_for_library(const Machine *machine, const KeyVal *keyval)
+static char *options_for_library(const Machine *machine, const KeyVal *keyval, bool ppi)
 {
     static const char *const of_machine[] = { "ppi", NULL };
     static const char *const of_i2c[] = { "ppi", "bus", "address", NULL };
@@ -291,11 +284,13 @@ static char *options_for_library(const Machine *machine, const KeyVal *keyval)
     g_autofree char *options = keyval_format(keyval, has_papr         ? of_papr
                                                      : is_i2c(keyval) ? of_i2c
                                                                       : of_machine);
+    const char *ppi_option = ppi ? ",ppi=on" : "";
 
     if (is_i2c(keyval) || has_papr || keyval_get(keyval, "base")) {
-        return g_steal_pointer(&options);
+        return g_strconcat(options, ppi_option, NULL);
     }
-    return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x", options, machine->arch->tpm_base);
+    return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x%s", options, machine->arch->tpm_base,
+                           ppi_option);
 }
 
 bool machine_add_device(Machine *machine, const char *options, GError **error)
@@ -304,14 +299,15 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     TPMBackend *const backends[] = { machine->backend, NULL };
     TPMHost host = TPM_HOST_INIT;
     AspeedI2CPlace place = { 0 };
+    bool ppi = machine->arch->has_ppi;
 
-    if (!keyval || !take_ppi(keyval, error) ||
+    if (!keyval || !keyval_get_bool(keyval, "ppi", &ppi, error) ||
         !check_model(machine, keyval_get(keyval, "driver"), error) ||
         !take_reg(machine, keyval, error) ||
         (is_i2c(keyval) && !aspeed_i2c_parse_place(keyval, &place, error))) {
         return false;
     }
-    g_autofree char *for_library = options_for_library(machine, keyval);
+    g_autofree char *for_library = options_for_library(machine, keyval, ppi);
 
     host.set_irq = on_set_irq;
     host.guest_error = on_guest_error;
@@ -320,6 +316,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     host.dma_read = on_dma_read;
     host.dma_write = on_dma_write;
     host.send_crq = on_send_crq;
+    host.clear_memory = on_clear_memory;
     TPMDevice *device = tpmdev_device_new_from_string(for_library, backends, &host, machine, error);
     if (!device) {
         return false;
@@ -360,17 +357,25 @@ static bool is_page(const Machine *machine, uint64_t address, uint64_t width)
     return machine->page && is_within(address, width, machine->page_base, TPM_CRB_PAGE_SIZE);
 }
 
+static bool is_ppi(const Machine *machine, uint64_t address, uint64_t width)
+{
+    return machine->ppi && is_within(address, width, machine->ppi_base, TPM_PPI_SIZE);
+}
+
 static bool is_i2c_register(const Machine *machine, uint64_t address, uint64_t width)
 {
     return machine->i2c && width == 4 && address % 4 == 0 &&
            is_within(address, width, machine->arch->tpm_base, ASPEED_I2C_SIZE);
 }
 
-/* Memory the guest reaches without an exit, or NULL; the device's page lies over the machine's. */
+/* Memory the guest reaches without an exit, or NULL; the device's pages lie over the machine's. */
 static uint8_t *memory_at(const Machine *machine, uint64_t address, uint64_t width)
 {
     if (is_page(machine, address, width)) {
         return machine->page + (address - machine->page_base);
+    }
+    if (is_ppi(machine, address, width)) {
+        return machine->ppi + (address - machine->ppi_base);
     }
     if (is_ram(machine, address, width)) {
         return machine->ram + (address - machine->arch->ram_base);

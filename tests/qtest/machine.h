@@ -21,6 +21,7 @@ typedef struct MachineArch {
     uint64_t tpm_base;          /* where the TPM device is when `base=` does not say, or its bus */
     const char *models[3];      /* the TPM devices it has a place for, NULL-terminated */
     bool has_papr;              /* the guest makes hypercalls */
+    bool has_ppi;               /* a device has physical presence memory unless `ppi=off` */
 } MachineArch;
 
 /* The row whose name is in the program's; the first row when there is none. */

@@ -42,7 +42,7 @@ MISTAKES = [
     ('unknown tpmdev', f'tpm-tis-i2c,tpmdev=zz,{PLACE}',
      "Property 'tpm-tis-i2c.tpmdev' can't find value 'zz'"),
     ('physical presence memory', f'tpm-tis-i2c,tpmdev=tpm0,{PLACE},ppi=on',
-     "Property 'ppi' cannot be on"),
+     "tpm-tis-i2c: invalid parameter 'ppi'; it takes driver, tpmdev, window"),
     ('device in memory', 'tpm-tis,tpmdev=tpm0',
      "'tpm-tis' has no place in the arm machine; it takes one of: tpm-tis-i2c"),
 ]
