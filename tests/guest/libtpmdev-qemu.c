@@ -17,10 +17,12 @@
  * main thread, always with its big lock held; the library's I/O runs on QEMU's main loop, which
  * holds the lock too. So every callback of the library arrives with the lock held.
  *
- * Neighbours: qemu-api.c finds QEMU's functions; qemu-virt.c has what Arm's virt needs and
- * qemu-spapr.c what pseries does; hw/tpm/device.c has the registers.
+ * Neighbours: qemu-api.c finds QEMU's functions; qemu-virt.c has what Arm's virt needs,
+ * qemu-spapr.c what pseries does, and qemu-ppi.c what physical presence memory does;
+ * hw/tpm/device.c has the registers.
  */
 #include "qemu-api.h"
+#include "qemu-ppi.h"
 #include "qemu-spapr.h"
 #include "qemu-vio.h"
 #include "qemu-virt.h"
@@ -54,6 +56,7 @@ typedef struct Options {
     const char *stats; /* a file for the device's counters when QEMU ends, or NULL */
     unsigned irq;
     bool acpi_irq; /* the tables name it */
+    bool has_ppi;  /* ppi was given */
     uint64_t base;
     uint64_t log_address;
     GString *for_device;
@@ -68,6 +71,7 @@ typedef struct Target {
     const char *(*refuse)(const char *option); /* NULL: it takes it; else why not */
     bool (*prepare)(GError **error);           /* before there is a machine */
     char *(*attach)(void); /* to the machine; NULL, or what is wrong with it, to be freed */
+    bool ppi;              /* physical presence memory, unless ppi=off */
 } Target;
 
 typedef struct Plugin {
@@ -154,8 +158,13 @@ static bool is_crb_option(const char *name)
 
 /* Options that would go unheard on a target. */
 
-static const char *refuse_log(const char *option)
+static const char *refuse_of_pc(const char *option)
 {
+    static const char *const names[] = { "ppi", "ppi-address", NULL };
+
+    if (g_strv_contains(names, option)) {
+        return "is for a PC; virt has no firmware that knows of such memory";
+    }
     return strcmp(option, "log") == 0
                ? "is for a PC; firmware on virt has its log in memory of its own"
                : NULL;
@@ -163,7 +172,8 @@ static const char *refuse_log(const char *option)
 
 static const char *refuse_of_registers(const char *option)
 {
-    static const char *const names[] = { "base", "log", "irq", "acpi-irq", NULL };
+    static const char *const names[] = { "base", "log",         "irq", "acpi-irq",
+                                         "ppi",  "ppi-address", NULL };
 
     return g_strv_contains(names, option) || is_crb_option(option)
                ? "is for a device with registers, and tpm-spapr has none; leave it out"
@@ -195,6 +205,9 @@ static bool parse_option(Options *options, const char *name, const char *value)
         options->irq = (unsigned)g_ascii_strtoull(value, NULL, 0); /* the device checks it */
     } else if (strcmp(name, "acpi-irq") == 0) {
         return parse_switch(name, value, &options->acpi_irq);
+    } else if (strcmp(name, "ppi") == 0 || strcmp(name, "ppi-address") == 0) {
+        append_option(options->for_device, name, value);
+        options->has_ppi |= strcmp(name, "ppi") == 0;
     } else if (strcmp(name, "window") == 0 || is_crb_option(name)) {
         append_option(options->for_device, name, value);
     } else {
@@ -261,6 +274,13 @@ static void host_backend_error(void *opaque, const char *message)
 {
     (void)opaque;
     say("TPM: %s", message);
+}
+
+/* From machine_reset(), with the lock held. */
+static void host_clear_memory(void *opaque)
+{
+    (void)opaque;
+    qemu_clear_memory(plugin.device);
 }
 
 /* ---- what QEMU calls ---- */
@@ -389,7 +409,7 @@ static char *attach_pc(void)
     }
     qemu.memory_region_add_subregion_overlap(qemu.get_system_memory(), plugin.log_address,
                                              &plugin.log, REGION_PRIORITY);
-    return NULL;
+    return qemu_ppi_attach(plugin.device);
 }
 
 /* On Arm: registers and an interrupt. The device tree has its node already. */
@@ -422,7 +442,6 @@ static void machine_done(QemuNotifier *notifier, void *data)
         say("%s", wrong);
         exit(1);
     }
-    qemu.qemu_register_reset(machine_reset, NULL);
     refuse_migration();
 }
 
@@ -434,12 +453,14 @@ static bool make_device(const Options *options, GError **error)
     char *backend_options =
         g_strdup_printf("%s,id=tpm0%s", options->tpmdev, options->for_backend->str);
     char *device_options =
-        g_strdup_printf("%s,tpmdev=tpm0%s", options->device, options->for_device->str);
+        g_strdup_printf("%s,tpmdev=tpm0%s%s", options->device, options->for_device->str,
+                        plugin.target->ppi && !options->has_ppi ? ",ppi=on" : "");
     TPMBackend *backends[] = { NULL, NULL };
 
     host.set_irq = host_set_irq;
     host.guest_error = host_guest_error;
     host.backend_error = host_backend_error;
+    host.clear_memory = host_clear_memory;
     host.context = g_main_context_default(); /* QEMU's main loop */
     qemu_spapr_set_host(&host);
     backends[0] = tpmdev_backend_new_from_string(backend_options, NULL, NULL, error);
@@ -484,10 +505,16 @@ static bool prepare_pseries(GError **error)
 }
 
 static const Target targets[] = {
-    { "x86_64", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc },
-    { "i386", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc },
-    { "aarch64", { "tpm-tis-device" }, QEMU_VIRT_TPM_BASE, refuse_log, prepare_virt, attach_virt },
-    { "ppc64", { "tpm-spapr" }, 0, refuse_of_registers, prepare_pseries, qemu_vio_create },
+    { "x86_64", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc, true },
+    { "i386", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc, true },
+    { "aarch64",
+      { "tpm-tis-device" },
+      QEMU_VIRT_TPM_BASE,
+      refuse_of_pc,
+      prepare_virt,
+      attach_virt,
+      false },
+    { "ppc64", { "tpm-spapr" }, 0, refuse_of_registers, prepare_pseries, qemu_vio_create, false },
 };
 
 /* qemu_api_load() has refused all others. */
@@ -546,6 +573,11 @@ static bool set_up(Options *options, int argc, char **argv)
     }
     plugin.stats = g_strdup(options->stats);
     plugin.machine_done.notify = machine_done;
+    /*
+     * QEMU resets in the order of registration, and there is no machine yet: ours is before all
+     * that put something into memory, which a guest may have asked to be cleared.
+     */
+    qemu.qemu_register_reset(machine_reset, NULL);
     qemu.qemu_add_machine_init_done_notifier(&plugin.machine_done);
     atexit(process_exit);
     return true;

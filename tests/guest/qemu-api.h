@@ -48,6 +48,33 @@ typedef struct QemuMemoryRegion {
     uint64_t opaque[128];
 } QemuMemoryRegion;
 
+/* What a place in the address space holds. It grows at its end, where there is room for that. */
+typedef struct QemuMemoryRegionSection {
+    uint64_t size[2];
+    QemuMemoryRegion *region;
+    void *view;
+    uint64_t offset; /* in the region */
+    uint64_t address;
+    bool readonly;
+    uint8_t more[32];
+} QemuMemoryRegionSection;
+
+/* The machine's RAM as the guest has it, in the order of its addresses. */
+typedef struct QemuPhysBlock {
+    uint64_t start;
+    uint64_t end;
+    uint8_t *memory;
+    QemuMemoryRegion *region;
+    struct QemuPhysBlock *next;
+    void *previous;
+} QemuPhysBlock;
+
+typedef struct QemuPhysBlocks {
+    unsigned count;
+    QemuPhysBlock *first;
+    void *last;
+} QemuPhysBlocks;
+
 typedef struct QemuNotifier {
     void (*notify)(struct QemuNotifier *notifier, void *data);
     void *links[2];
@@ -119,8 +146,22 @@ typedef struct QemuVersion {
     F(void, qemu_mutex_unlock_iothread, (void))                                                    \
     F(int, migrate_add_blocker, (QemuError * reason, QemuError * *error))
 
-/* Only where there is an ISA bus. */
-#define QEMU_PC_FUNCTIONS(F) F(QemuIrq *, isa_get_irq, (void *device, unsigned number))
+/* Only where there is an ISA bus, and physical presence memory. */
+#define QEMU_PC_FUNCTIONS(F)                                                                       \
+    F(QemuIrq *, isa_get_irq, (void *device, unsigned number))                                     \
+    F(void *, fw_cfg_find, (void))                                                                 \
+    F(void *, fw_cfg_modify_file, (void *fw_cfg, const char *name, void *data, size_t size))       \
+    F(QemuMemoryRegionSection, memory_region_find,                                                 \
+      (QemuMemoryRegion * region, uint64_t address, uint64_t size))                                \
+    F(void, memory_region_unref, (QemuMemoryRegion * region))                                      \
+    F(uint64_t, memory_region_size, (QemuMemoryRegion * region))                                   \
+    F(void *, memory_region_get_ram_ptr, (QemuMemoryRegion * region))                              \
+    F(void, memory_region_set_dirty, (QemuMemoryRegion * region, uint64_t offset, uint64_t size))  \
+    F(void, guest_phys_blocks_init, (QemuPhysBlocks * blocks))                                     \
+    F(void, guest_phys_blocks_append, (QemuPhysBlocks * blocks))                                   \
+    F(void, guest_phys_blocks_free, (QemuPhysBlocks * blocks))                                     \
+    F(void *, qemu_get_cpu, (int index))                                                           \
+    F(void, tb_flush, (void *cpu))
 
 /* Only where there is a device tree. */
 #define QEMU_VIRT_FUNCTIONS(F)                                                                     \
