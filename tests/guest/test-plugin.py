@@ -75,6 +75,8 @@ CASES_AARCH64 = (
     ("an unknown device is refused", "tpmdev=null,device=tpm-wrong", [], "tpm-wrong"),
     ("there is no log area", "tpmdev=null,log=0xfed50000", [],
      "log= is for a PC; firmware on virt has its log in memory of its own"),
+    ("there is no physical presence memory", "tpmdev=null,ppi=on", [],
+     "ppi= is for a PC; virt has no firmware that knows of such memory"),
     ("an address must be a number", "tpmdev=null,base=here", [],
      "base=here is no number; give an address such as 0xb000000"),
     ("the address must be page-aligned", "tpmdev=null,base=0xb000100", [],
