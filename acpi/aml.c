@@ -29,12 +29,19 @@
 #define AML_NULL_NAME         0x00u
 
 /*
- * Resource descriptors: 6.4.3.4 for the memory range, 6.4.3.6 for the interrupt, 6.4.2.9 for the
- * end. An interrupt whose bits 1 and 2 are clear is level-triggered and active high.
+ * Resource descriptors: 6.4.3.4 for the memory range, 6.4.3.5.1 for the one that may be anywhere,
+ * 6.4.3.6 for the interrupt, 6.4.2.9 for the end. An interrupt whose bits 1 and 2 are clear is
+ * level-triggered and active high.
  */
 #define RESOURCE_MEMORY32_FIXED      0x86u
 #define RESOURCE_MEMORY32_FIXED_SIZE 9u
 #define RESOURCE_READ_WRITE          0x01u
+#define RESOURCE_QWORD               0x8Au
+#define RESOURCE_QWORD_SIZE          43u
+#define RESOURCE_QWORD_MEMORY        0u
+#define RESOURCE_QWORD_CONSUMER      (1u << 0)
+#define RESOURCE_QWORD_MIN_FIXED     (1u << 2)
+#define RESOURCE_QWORD_MAX_FIXED     (1u << 3)
 #define RESOURCE_INTERRUPT           0x89u
 #define RESOURCE_INTERRUPT_SIZE      6u
 #define RESOURCE_INTERRUPT_CONSUMER  (1u << 0)
@@ -478,14 +485,31 @@ void tpm_aml_memory32_fixed(TPMAml *aml, uint32_t base, uint32_t size)
     append_le(aml, size, 4);
 }
 
-void tpm_aml_interrupt(TPMAml *aml, uint32_t number)
+void tpm_aml_qword_memory(TPMAml *aml, uint64_t base, uint64_t size)
+{
+    if (!in_resource_template(aml)) {
+        return;
+    }
+    append_byte(aml, RESOURCE_QWORD);
+    append_le(aml, RESOURCE_QWORD_SIZE, 2);
+    append_byte(aml, RESOURCE_QWORD_MEMORY);
+    append_byte(aml, RESOURCE_QWORD_CONSUMER | RESOURCE_QWORD_MIN_FIXED | RESOURCE_QWORD_MAX_FIXED);
+    append_byte(aml, RESOURCE_READ_WRITE);
+    append_le(aml, 0, 8); /* granularity */
+    append_le(aml, base, 8);
+    append_le(aml, base + size - 1, 8);
+    append_le(aml, 0, 8); /* translation */
+    append_le(aml, size, 8);
+}
+
+void tpm_aml_interrupt(TPMAml *aml, uint32_t number, bool shared)
 {
     if (!in_resource_template(aml)) {
         return;
     }
     append_byte(aml, RESOURCE_INTERRUPT);
     append_le(aml, RESOURCE_INTERRUPT_SIZE, 2);
-    append_byte(aml, RESOURCE_INTERRUPT_CONSUMER | RESOURCE_INTERRUPT_SHARED);
+    append_byte(aml, RESOURCE_INTERRUPT_CONSUMER | (shared ? RESOURCE_INTERRUPT_SHARED : 0));
     append_byte(aml, 1); /* how many numbers follow */
     append_le(aml, number, 4);
 }

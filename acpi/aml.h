@@ -75,8 +75,14 @@ void tpm_aml_name_string(TPMAml *aml, const char *path); /* a path where ASL has
 /* Memory32Fixed (ReadWrite, base, size): only inside ResourceTemplate () */
 void tpm_aml_memory32_fixed(TPMAml *aml, uint32_t base, uint32_t size);
 
-/* Interrupt (ResourceConsumer, Level, ActiveHigh, Shared) { number }: only in there, too */
-void tpm_aml_interrupt(TPMAml *aml, uint32_t number);
+/*
+ * QWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite, 0, base,
+ * base + size - 1, 0, size): only in there, too
+ */
+void tpm_aml_qword_memory(TPMAml *aml, uint64_t base, uint64_t size);
+
+/* Interrupt (ResourceConsumer, Level, ActiveHigh, Shared or Exclusive) { number }: so, too */
+void tpm_aml_interrupt(TPMAml *aml, uint32_t number, bool shared);
 
 /* ---- for checks ---- */
 

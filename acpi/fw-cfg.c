@@ -59,6 +59,10 @@ GBytes *tpmdev_fw_cfg_log(const TPMDevice *device, const TPMAcpiConfig *config, 
     if (!tpm_acpi_config_resolve(config, device, &resolved, error)) {
         return NULL;
     }
+    if (resolved.no_log) {
+        refuse(error, "no_log is set; leave '%s' out", TPM_FW_CFG_LOG_FILE);
+        return NULL;
+    }
     return g_bytes_new_take(g_malloc0(resolved.log_size), resolved.log_size);
 }
 
@@ -151,16 +155,21 @@ static GByteArray *file_of(GBytes *ssdt, GBytes *log_table, uint32_t *log_table_
     return file;
 }
 
-static GBytes *commands_for(const TPMDevice *device, uint32_t log_table_offset)
+/* A table without a log is finished as it stands. */
+static GBytes *commands_for(const TPMDevice *device, uint32_t log_table_offset, bool no_log)
 {
     GByteArray *commands = g_byte_array_new();
     const char *file = TPM_FW_CFG_TABLES_FILE;
 
-    tpm_loader_allocate(commands, TPM_FW_CFG_LOG_FILE, LOG_ALIGNMENT, TPM_LOADER_HIGH);
+    if (!no_log) {
+        tpm_loader_allocate(commands, TPM_FW_CFG_LOG_FILE, LOG_ALIGNMENT, TPM_LOADER_HIGH);
+    }
     tpm_loader_allocate(commands, file, TABLES_ALIGNMENT, TPM_LOADER_HIGH);
     tpm_loader_add_pointer(commands, file, file, 0, sizeof(uint64_t));
     tpm_loader_add_pointer(commands, file, file, sizeof(uint64_t), sizeof(uint64_t));
-    finish_log_table(commands, file, log_table_offset, tpmdev_device_get_version(device));
+    if (!no_log) {
+        finish_log_table(commands, file, log_table_offset, tpmdev_device_get_version(device));
+    }
     return g_byte_array_free_to_bytes(commands);
 }
 
@@ -185,8 +194,8 @@ GBytes *tpmdev_fw_cfg_tables(const TPMDevice *device, const TPMAcpiConfig *confi
         return NULL;
     }
     g_autoptr(GBytes) linkable = tpmdev_acpi_linkable(table);
-    GByteArray *file = file_of(ssdt, linkable, &offset);
+    GByteArray *file = file_of(ssdt, linkable ? linkable : table, &offset);
 
-    *commands = commands_for(device, offset);
+    *commands = commands_for(device, offset, resolved.no_log);
     return g_byte_array_free_to_bytes(file);
 }

@@ -5,7 +5,8 @@
  * table" and "TCPA client table").
  *
  * TPM2 is of revision 4 with the 12-byte parameter field: Linux and SeaBIOS look for the log
- * pointer behind that one, whatever the revision.
+ * pointer behind that one, whatever the revision. Without a log the table ends before that field,
+ * which neither start method uses.
  *
  * Neighbours: table.c writes the bytes; ssdt.c describes the device beside it.
  */
@@ -29,11 +30,15 @@ static GBytes *tpm2_table(const TPMAcpiConfig *config, TPMInterface interface)
     uint32_t start_method = crb ? TPM2_START_METHOD_CRB : TPM2_START_METHOD_FIFO;
     TPMTable table;
 
-    tpm_table_begin(&table, "TPM2", TPM2_REVISION);
+    tpm_table_begin(&table, "TPM2", TPM2_REVISION, config);
     tpm_table_u16(&table, PLATFORM_CLASS_CLIENT);
     tpm_table_u16(&table, 0); /* reserved */
     tpm_table_u64(&table, control_area);
     tpm_table_u32(&table, start_method);
+    if (config->no_log) {
+        g_assert(table.bytes->len == TPM_TABLE_TPM2_NO_LOG_SIZE);
+        return tpm_table_end(&table);
+    }
     tpm_table_zeros(&table, TPM2_START_METHOD_ARGUMENTS);
     tpm_table_u32(&table, config->log_size);    /* LAML */
     tpm_table_u64(&table, config->log_address); /* LASA */
@@ -45,7 +50,7 @@ static GBytes *tcpa_table(const TPMAcpiConfig *config)
 {
     TPMTable table;
 
-    tpm_table_begin(&table, "TCPA", TCPA_REVISION);
+    tpm_table_begin(&table, "TCPA", TCPA_REVISION, config);
     tpm_table_u16(&table, PLATFORM_CLASS_CLIENT);
     tpm_table_u32(&table, config->log_size);    /* LAML */
     tpm_table_u64(&table, config->log_address); /* LASA */
@@ -64,6 +69,12 @@ GBytes *tpmdev_acpi_log_table(const TPMDevice *device, const TPMAcpiConfig *conf
     case TPM_VERSION_2_0:
         return tpm2_table(&resolved, tpmdev_device_get_interface(device));
     case TPM_VERSION_1_2:
+        if (resolved.no_log) {
+            g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
+                        "TPM ACPI tables: no_log is set, and the TCPA table of a TPM 1.2 tells of "
+                        "the log alone; leave no_log unset, or the table out");
+            return NULL;
+        }
         return tcpa_table(&resolved);
     }
     g_return_val_if_reached(NULL);

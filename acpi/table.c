@@ -9,16 +9,6 @@
 
 #include <string.h>
 
-/*
- * The identity QEMU gives its tables. Firmware and systems key quirks on it, so a guest sees the
- * same one here.
- */
-#define TABLE_OEM_ID           "BOCHS "
-#define TABLE_OEM_TABLE_ID     "BXPC    "
-#define TABLE_OEM_REVISION     1u
-#define TABLE_CREATOR_ID       "BXPC"
-#define TABLE_CREATOR_REVISION 1u
-
 static void append(TPMTable *table, const void *data, unsigned size)
 {
     g_byte_array_append(table->bytes, data, size);
@@ -54,18 +44,19 @@ void tpm_table_zeros(TPMTable *table, unsigned count)
     }
 }
 
-void tpm_table_begin(TPMTable *table, const char *signature, uint8_t revision)
+void tpm_table_begin(TPMTable *table, const char *signature, uint8_t revision,
+                     const TPMAcpiConfig *config)
 {
     table->bytes = g_byte_array_new();
     append(table, signature, 4);
     tpm_table_u32(table, 0); /* length: tpm_table_end() */
     tpm_table_u8(table, revision);
     tpm_table_u8(table, 0); /* checksum: tpm_table_end() */
-    append(table, TABLE_OEM_ID, 6);
-    append(table, TABLE_OEM_TABLE_ID, 8);
-    tpm_table_u32(table, TABLE_OEM_REVISION);
-    append(table, TABLE_CREATOR_ID, 4);
-    tpm_table_u32(table, TABLE_CREATOR_REVISION);
+    append(table, config->oem_id, TPM_ACPI_OEM_ID_SIZE);
+    append(table, config->oem_table_id, TPM_ACPI_OEM_TABLE_ID_SIZE);
+    tpm_table_u32(table, config->oem_revision);
+    append(table, config->creator_id, TPM_ACPI_CREATOR_ID_SIZE);
+    tpm_table_u32(table, config->creator_revision);
     g_assert(table->bytes->len == TPM_TABLE_HEADER_SIZE);
 }
 

@@ -10,6 +10,7 @@
 
 #include <glib.h>
 #include <stdint.h>
+#include <tpmdev/acpi.h>
 
 /* Bytes of the header every table begins with (ACPI 6.5, 5.2.6). */
 #define TPM_TABLE_HEADER_SIZE 36u
@@ -20,6 +21,7 @@
 
 /* The tables that name the log area: bytes, and where its address (LASA) stands. */
 #define TPM_TABLE_TPM2_SIZE        76u
+#define TPM_TABLE_TPM2_NO_LOG_SIZE 52u
 #define TPM_TABLE_TPM2_LASA_OFFSET 68u
 #define TPM_TABLE_TCPA_SIZE        50u
 #define TPM_TABLE_TCPA_LASA_OFFSET 42u
@@ -29,8 +31,12 @@ typedef struct TPMTable {
     GByteArray *bytes;
 } TPMTable;
 
-/* Begin a table with this four-letter signature; end it with tpm_table_end() or _drop(). */
-void tpm_table_begin(TPMTable *table, const char *signature, uint8_t revision);
+/*
+ * Begin a table with this four-letter signature and the configuration's OEM and creator; end it
+ * with tpm_table_end() or _drop().
+ */
+void tpm_table_begin(TPMTable *table, const char *signature, uint8_t revision,
+                     const TPMAcpiConfig *config);
 
 void tpm_table_u8(TPMTable *table, uint8_t value);
 void tpm_table_u16(TPMTable *table, uint16_t value);

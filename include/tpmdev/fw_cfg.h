@@ -58,8 +58,8 @@ GBytes *tpmdev_fw_cfg_config(const TPMDevice *device);
  * @config: TPMAcpiConfig.log_size tells how many bytes; NULL for the defaults
  * @error:  where a failure is described
  *
- * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field, TPM_ERROR_UNSUPPORTED
- * for a device on a bus of its own.
+ * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field, or no_log;
+ * TPM_ERROR_UNSUPPORTED for a device on a bus of its own.
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_fw_cfg_log(const TPMDevice *device, const TPMAcpiConfig *config, GError **error);
@@ -107,8 +107,9 @@ GBytes *tpmdev_acpi_linkable(GBytes *table);
  * For a hypervisor whose own tables are out of reach, such as a plugin's: the content of
  * TPM_FW_CFG_TABLES_FILE is two pointers of 8 bytes, to the SSDT and to the log table, and the two
  * tables behind them. The commands allocate the log and the file, set the pointers, and finish
- * the log table. EDK2 installs every table that a pointer leads to; SeaBIOS wants its tables in
- * the RSDT, and so the commands of tpmdev_fw_cfg_log_commands().
+ * the log table; where the configuration has no log, they leave out what is about it. EDK2 installs
+ * every table that a pointer leads to; SeaBIOS wants its tables in the RSDT, and so the commands of
+ * tpmdev_fw_cfg_log_commands().
  *
  * Returns the file's bytes, or NULL with @commands NULL: as tpmdev_fw_cfg_log().
  */

@@ -82,6 +82,7 @@ G_STATIC_ASSERT(TPM_INTERFACE_TIS_SPI == 4 && TPM_INTERFACE_SPAPR == 5);
 G_STATIC_ASSERT(TPM_I2C_START_SEND == 0 && TPM_I2C_START_RECEIVE == 1);
 G_STATIC_ASSERT(TPM_I2C_STOP == 2 && TPM_I2C_NACK == 3);
 G_STATIC_ASSERT(TPM_VERSION_1_2 == 1 && TPM_VERSION_2_0 == 2);
+G_STATIC_ASSERT(TPM_ACPI_PLATFORM_X86 == 0 && TPM_ACPI_PLATFORM_ARM == 1);
 G_STATIC_ASSERT(TPM_ACCESS_OK == 0 && TPM_ACCESS_BAD_WIDTH == 1 && TPM_ACCESS_BAD_OFFSET == 2);
 G_STATIC_ASSERT(TPM_ERROR_INVALID_OPTION == 0 && TPM_ERROR_MISSING_OPTION == 1);
 G_STATIC_ASSERT(TPM_ERROR_NOT_FOUND == 2 && TPM_ERROR_IN_USE == 3 && TPM_ERROR_IO == 4);
@@ -503,7 +504,7 @@ static void assert_same_tables(const void *config, const TPMAcpiConfig *same)
 
 static void test_acpi_members_that_are_not_there_have_their_defaults(void **state)
 {
-    AcpiConfig_0_1 config = { sizeof(config), 0xFED50000, 0x1000, 0x2000, "\\_SB.PCI0", "TPMX" };
+    AcpiConfig_0_1 config = { sizeof(config), 0xFED50000, 0x1000, 0x20000, "\\_SB.PCI0", "TPMX" };
     TPMAcpiConfig only_base = TPM_ACPI_CONFIG_INIT;
     TPMAcpiConfig up_to_log = TPM_ACPI_CONFIG_INIT;
 
@@ -516,7 +517,7 @@ static void test_acpi_members_that_are_not_there_have_their_defaults(void **stat
 
 static void test_acpi_configs_of_0_1_and_of_later_work(void **state)
 {
-    AcpiConfig_0_1 config = { sizeof(config), 0xFED50000, 0x1000, 0x2000, "\\_SB.PCI0", "TPMX" };
+    AcpiConfig_0_1 config = { sizeof(config), 0xFED50000, 0x1000, 0x20000, "\\_SB.PCI0", "TPMX" };
     TPMAcpiConfig present = TPM_ACPI_CONFIG_INIT;
 
     (void)state;

@@ -230,7 +230,7 @@ static void test_log_file_is_zeros_of_the_size_asked_for(void **state)
 {
     TPMDevice *device = new_device_of(TPM_INTERFACE_TIS, TPM_VERSION_2_0);
     TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
-    const uint32_t sizes[] = { TPM_LOG_AREA_SIZE, 0x40000, 1, 0 };
+    const uint32_t sizes[] = { TPM_LOG_AREA_SIZE, TPM_LOG_AREA_SIZE + 1, 0x40000 };
 
     (void)state;
     for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
@@ -245,6 +245,19 @@ static void test_log_file_is_zeros_of_the_size_asked_for(void **state)
         }
         g_bytes_unref(log);
     }
+    tpmdev_device_free(device);
+}
+
+static void test_log_file_of_no_log_is_none(void **state)
+{
+    TPMDevice *device = new_device_of(TPM_INTERFACE_TIS, TPM_VERSION_2_0);
+    TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
+    GError *error = NULL;
+
+    (void)state;
+    config.no_log = true;
+    assert_refused(tpmdev_fw_cfg_log(device, &config, &error), &error,
+                   "TPM fw_cfg files: no_log is set; leave 'etc/tpm/log' out");
     tpmdev_device_free(device);
 }
 
@@ -492,6 +505,31 @@ static void test_own_file_leads_to_both_tables(void **state)
     check_tables(TPM_INTERFACE_CRB, TPM_VERSION_2_0);
 }
 
+static void test_own_file_without_a_log_is_placed_by_three_commands(void **state)
+{
+    TPMDevice *device = new_device_of(TPM_INTERFACE_CRB, TPM_VERSION_2_0);
+    TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
+    Firmware firmware = { .next_address = 0x7FE00001 };
+    g_autoptr(GBytes) commands = NULL;
+
+    (void)state;
+    config.no_log = true;
+    g_autoptr(GBytes) tables = tpmdev_fw_cfg_tables(device, &config, &commands, NULL);
+    g_autoptr(GBytes) table = tpmdev_acpi_log_table(device, &config, NULL);
+
+    assert_int_equal(g_bytes_get_size(commands), 3 * TPM_FW_CFG_COMMAND_SIZE);
+    firmware_has(&firmware, TPM_FW_CFG_TABLES_FILE, tables);
+    carry_out(&firmware, commands);
+    const File *file = &firmware.files[0];
+    uint64_t table_at = get_le(file->memory + 8, 8) - file->address;
+
+    assert_int_equal(table_at + g_bytes_get_size(table), file->size);
+    assert_memory_equal(file->memory + table_at, g_bytes_get_data(table, NULL),
+                        g_bytes_get_size(table));
+    firmware_clear(&firmware);
+    tpmdev_device_free(device);
+}
+
 static void test_own_file_takes_no_log_address(void **state)
 {
     TPMDevice *device = new_device_of(TPM_INTERFACE_TIS, TPM_VERSION_2_0);
@@ -529,6 +567,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_file_is_six_bytes),
         cmocka_unit_test(test_log_file_is_zeros_of_the_size_asked_for),
+        cmocka_unit_test(test_log_file_of_no_log_is_none),
         cmocka_unit_test(test_log_file_is_64_kib_by_default),
         cmocka_unit_test(test_allocate_is_name_alignment_zone),
         cmocka_unit_test(test_add_pointer_is_two_names_offset_size),
@@ -541,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_only_a_log_table_is_made_linkable),
         cmocka_unit_test(test_linkable_forgets_a_log_address),
         cmocka_unit_test(test_own_file_leads_to_both_tables),
+        cmocka_unit_test(test_own_file_without_a_log_is_placed_by_three_commands),
         cmocka_unit_test(test_own_file_takes_no_log_address),
         cmocka_unit_test(test_own_file_refuses_what_its_tables_refuse),
     };
