@@ -7,6 +7,7 @@
 
 typedef enum Option {
     OPTION_ACCEPTED, /* says something a machine without a CPU need not care about */
+    OPTION_ACPI_DUMP,
     OPTION_CHARDEV,
     OPTION_DEVICE,
     OPTION_HELP,
@@ -30,6 +31,7 @@ typedef struct OptionRow {
 } OptionRow;
 
 static const OptionRow option_rows[] = {
+    { "acpi-dump", OPTION_ACPI_DUMP, true, "DIR[,...] write the TPM's tables to files, and end" },
     { "chardev", OPTION_CHARDEV, true, "socket,id=ID,path=PATH[,server=on|off] or stdio,id=ID" },
     { "device", OPTION_DEVICE, true, "MODEL,tpmdev=ID[,irq=N] a TPM device; `help` lists models" },
     { "m", OPTION_MEMORY, true, "[size=]N[K|M|G] guest memory" },
@@ -154,6 +156,9 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
 {
     switch (row->option) {
     case OPTION_ACCEPTED:
+        break;
+    case OPTION_ACPI_DUMP:
+        line->acpi_dump = value;
         break;
     case OPTION_CHARDEV:
         g_ptr_array_add(line->chardevs, value);

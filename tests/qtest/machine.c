@@ -30,6 +30,7 @@ struct Machine {
     char *backend_options;
     TPMDevice *device;
     uint64_t device_base;
+    uint64_t device_address; /* on its bus, which may be another than memory */
     uint64_t device_size;
     unsigned device_irq;
     uint8_t *page; /* memory of the device that the guest has at page_base; or NULL */
@@ -117,6 +118,11 @@ TPMDevice *machine_tpm(const Machine *machine)
 const char *machine_tpmdev_options(const Machine *machine)
 {
     return machine->backend_options;
+}
+
+uint64_t machine_tpm_address(const Machine *machine)
+{
+    return machine->device_address;
 }
 
 Papr *machine_papr(const Machine *machine)
@@ -268,6 +274,7 @@ static bool take_reg(Machine *machine, const KeyVal *keyval, GError **error)
     }
     papr_free(machine->papr); /* of a device that is now named a second time */
     machine->papr = papr_new(machine, (uint32_t)unit);
+    machine->device_address = unit;
     return true;
 }
 
@@ -323,7 +330,11 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     }
     machine->device = device;
     place_device(machine, keyval);
+    if (machine->device_size) {
+        machine->device_address = machine->device_base;
+    }
     if (is_i2c(keyval)) {
+        machine->device_address = place.address;
         aspeed_i2c_attach(machine->i2c, &place, device);
     }
     return tpmdev_device_wait_ready(device, START_TIMEOUT_NS, error);

@@ -43,6 +43,9 @@ bool machine_add_device(Machine *machine, const char *options, GError **error);
 TPMDevice *machine_tpm(const Machine *machine);
 const char *machine_tpmdev_options(const Machine *machine);
 
+/* Where the device is on its bus: its guest physical, I2C or unit address. */
+uint64_t machine_tpm_address(const Machine *machine);
+
 void machine_reset(Machine *machine);
 
 /* A guest's hypercall, if the machine has them and a device to make them to: else NULL. */

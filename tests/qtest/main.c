@@ -8,6 +8,7 @@
  * The machine is also the shortest full user of the library: one thread, one GMainContext for
  * its own sockets and the TPM's.
  */
+#include "acpi-dump.h"
 #include "cmdline.h"
 #include "keyval.h"
 #include "qmp.h"
@@ -217,6 +218,22 @@ static bool build(Program *program, GError **error)
            (!line->qtest || add_qtest(program, line->qtest, error));
 }
 
+/* What it is built for: to run, or to write down what it has. */
+static bool serve(Program *program, GError **error)
+{
+    const char *dump = program->line.acpi_dump;
+
+    if (!dump) {
+        g_main_loop_run(program->loop);
+        return true;
+    }
+    if (!acpi_dump(program->machine, dump, error)) {
+        g_prefix_error(error, "-acpi-dump %s: ", dump);
+        return false;
+    }
+    return true;
+}
+
 /* ---- what is only printed ---- */
 
 static void print_tpm_types(void)
@@ -302,17 +319,14 @@ static bool run(Program *program, const char *name, GError **error)
     if (program->line.exit_with_parent) {
         follow_parent();
     }
-    bool built = build(program, error);
+    bool good = build(program, error) && serve(program, error);
 
-    if (built) {
-        g_main_loop_run(program->loop);
-    }
     qtest_free(program->qtest);
     qmp_free(program->qmp);
     machine_free(program->machine);
     g_ptr_array_unref(program->chardevs);
     g_main_loop_unref(program->loop);
-    return built;
+    return good;
 }
 
 int main(int argc, char **argv)
