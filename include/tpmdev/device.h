@@ -241,8 +241,10 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  * @options:  `MODEL,tpmdev=ID[,irq=N][,window=MICROSECONDS][,base=ADDRESS]`; MODEL is one of
  *            tpmdev_device_get_models(); `tpm-crb` also takes `localities=on|off`,
  *            `interrupts=on|off`, `chunk=on|off` and `buffer=page,buffer-address=ADDRESS`;
- *            `tpm-tis` and `tpm-tis-device` take `drtm=on|off`, `tpm-tis-spi` takes
- *            `wait-states=N`; `tpm-tis-i2c` and `tpm-spapr` take neither `irq` nor `base`
+ *            `tpm-tis` and `tpm-tis-device` take `drtm=on|off`, and all three `ppi=on|off`, which
+ *            is off unless asked for, and `ppi-address=ADDRESS`, by default TPM_PPI_ADDRESS;
+ *            `tpm-tis-spi` takes `wait-states=N`; `tpm-tis-i2c` and `tpm-spapr` take neither `irq`
+ *            nor `base`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()
