@@ -198,7 +198,7 @@ static const struct {
       "parameter 'ppi-address' needs 'ppi=on'; give both" },
     { "tpm-crb,tpmdev=fake,ppi=off,ppi-address=0xfed45000", TPM_ERROR_MISSING_OPTION,
       "parameter 'ppi-address' needs 'ppi=on'; give both" },
-    { "tpm-tis,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
+    { "tpm-tis,tpmdev=fake,ppi=on", TPM_ERROR_MISSING_OPTION,
       "ppi_address needs TPMHost.clear_memory: a guest may ask for its memory to be cleared" },
     { "tpm-tis,tpmdev=fake,wait-states=1", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base, "
