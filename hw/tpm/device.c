@@ -8,6 +8,7 @@
  */
 #include "device-internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -91,6 +92,23 @@ static bool config_check(const TPMDeviceConfig *config, GError **error)
     return members_check(config, error);
 }
 
+/* A device that went on at address 0 would be nowhere, and a CRB device would say so of its buffer.
+ */
+static bool base_check(const TPMDeviceConfig *config, const TPMFrontend *frontend, GError **error)
+{
+    uint64_t size = frontend->region_size(config);
+    uint64_t highest = UINT64_MAX - size + 1; /* of a device that has a size */
+
+    if (size > 0 && config->base > highest) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "%s: base 0x%" PRIx64 " puts its 0x%" PRIx64
+                    " bytes beyond 64 bits; give 0x%" PRIx64 " or less",
+                    frontend->model, config->base, size, highest);
+        return false;
+    }
+    return true;
+}
+
 /* As far as the host has them: members it does not know are NULL. */
 static bool host_check(const TPMFrontend *frontend, const TPMHost *user_host, TPMHost *host,
                        GError **error)
@@ -154,7 +172,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *user_config, TPMBackend *bac
     const TPMFrontend *frontend = frontends[config.interface];
 
     if (!frontend->check(&config, tpmdev_backend_get_version(backend), error) ||
-        !drtm_check(&config, backend, error) || !host_check(frontend, user_host, &host, error) ||
+        !base_check(&config, frontend, error) || !drtm_check(&config, backend, error) ||
+        !host_check(frontend, user_host, &host, error) ||
         !tpm_ppi_check(&config, frontend->region_size(&config), &host, error)) {
         return NULL;
     }

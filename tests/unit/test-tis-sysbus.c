@@ -182,7 +182,7 @@ static void test_a_string_names_it_and_its_address(void **state)
 static void test_any_page_will_do(void **state)
 {
     static const uint64_t bases[] = { 0,           0x1000,       0x0B000000,          0x0C000000,
-                                      0xFFFFF000u, 0x8080000000, 0xFFFFFFFFFFFFF000u, 0xFED40000 };
+                                      0xFFFFF000u, 0x8080000000, 0xFFFFFFFFFFFFB000u, 0xFED40000 };
 
     (void)state;
     for (unsigned i = 0; i < G_N_ELEMENTS(bases); i++) {
@@ -231,6 +231,46 @@ static void test_an_address_within_a_page_is_refused(void **state)
     assert_refused(&config, "tpm-tis: base 0xfed40400 is not a multiple of 0x1000");
 }
 
+/* The last pages there are will do; a device that goes on at address 0 is nowhere. */
+static void test_a_device_ends_within_64_bits(void **state)
+{
+    static const struct {
+        TPMInterface interface;
+        bool localities;
+        uint64_t last;
+        const char *text;
+    } rows[] = {
+        { TPM_INTERFACE_TIS, false, UINT64_MAX - 0x4FFF,
+          "tpm-tis: base 0xffffffffffffc000 puts its 0x5000 bytes beyond 64 bits; give "
+          "0xffffffffffffb000 or less" },
+        { TPM_INTERFACE_TIS_SYSBUS, false, UINT64_MAX - 0x4FFF,
+          "tpm-tis-device: base 0xffffffffffffc000 puts its 0x5000 bytes beyond 64 bits; give "
+          "0xffffffffffffb000 or less" },
+        { TPM_INTERFACE_CRB, true, UINT64_MAX - 0x4FFF,
+          "tpm-crb: base 0xffffffffffffc000 puts its 0x5000 bytes beyond 64 bits; give "
+          "0xffffffffffffb000 or less" },
+        { TPM_INTERFACE_CRB, false, UINT64_MAX - 0xFFF, NULL },
+        { TPM_INTERFACE_TIS_SPI, false, UINT64_MAX, NULL }, /* it makes no use of it */
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_FULL, TPM_BUFFER_SIZE_MAX);
+        TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+
+        config.interface = rows[i].interface;
+        config.localities = rows[i].localities;
+        config.base = rows[i].last;
+        machine->device = tpmdev_device_new(&config, machine->tpm->backend, NULL, NULL, NULL);
+        assert_non_null(machine->device);
+        tis_machine_free(machine);
+        config.base += 0x1000;
+        if (rows[i].text) {
+            assert_refused(&config, rows[i].text);
+        }
+    }
+}
+
 static void test_what_a_crb_device_alone_has_is_refused_by_every_other(void **state)
 {
     static const char *const names[] = { "localities", "interrupts", "buffer_address", "chunk" };
@@ -266,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_a_string_names_it_and_its_address),
         cmocka_unit_test(test_any_page_will_do),
         cmocka_unit_test(test_an_address_within_a_page_is_refused),
+        cmocka_unit_test(test_a_device_ends_within_64_bits),
         cmocka_unit_test(test_what_a_crb_device_alone_has_is_refused_by_every_other),
     };
 
