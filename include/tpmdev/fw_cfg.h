@@ -58,7 +58,7 @@ GBytes *tpmdev_fw_cfg_config(const TPMDevice *device);
  * @config: TPMAcpiConfig.log_size tells how many bytes; NULL for the defaults
  * @error:  where a failure is described
  *
- * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field, or no_log;
+ * Returns as many zeros, or NULL: TPM_ERROR_INVALID_OPTION naming the field, which may be no_log,
  * TPM_ERROR_UNSUPPORTED for a device on a bus of its own.
  */
 TPMDEV_EXPORT
@@ -111,7 +111,7 @@ GBytes *tpmdev_acpi_linkable(GBytes *table);
  * every table that a pointer leads to; SeaBIOS wants its tables in the RSDT, and so the commands of
  * tpmdev_fw_cfg_log_commands().
  *
- * Returns the file's bytes, or NULL with @commands NULL: as tpmdev_fw_cfg_log().
+ * Returns the file's bytes, or NULL with @commands NULL: as tpmdev_acpi_log_table().
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_fw_cfg_tables(const TPMDevice *device, const TPMAcpiConfig *config,

@@ -6,7 +6,7 @@ usage: test-docs.py SOURCE_ROOT
 
 README.rst shows docs/examples/hello-tpm.c to the letter; every path the documents and the head
 comments name exists; Sphinx builds docs/ without a warning, and what looks like a heading there is
-one; every source file says its licence and what it is for.
+one; every source file says its licence and what it is for, and nothing of a merge is left in any.
 """
 
 import pathlib
@@ -84,11 +84,24 @@ def check_headers():
     return wrong
 
 
+def check_conflicts():
+    """Within a comment or a page no compiler minds them."""
+    wrong = []
+    for path in [ROOT / "README.rst", ROOT / "meson.build"] + list(sources()):
+        if path.suffix not in (".c", ".h", ".py", ".sh", ".rst", ".build", ".S", ".qtest"):
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").split("\n"), 1):
+            if re.match(r"(<{7}|>{7}|\|{7}) ", line) or (line == "=" * 7 and path.suffix != ".rst"):
+                wrong.append(f"{path.relative_to(ROOT)}:{number}: a line of a conflict")
+    return wrong
+
+
 def main():
     checks = [
         ("README.rst shows the embedding program as it is compiled", check_readme, None),
         ("every path that is named exists", check_paths, None),
         ("every source file begins with its licence and its purpose", check_headers, None),
+        ("nothing of a merge is left", check_conflicts, None),
         ("Sphinx builds the pages without a warning", check_sphinx, "sphinx-build"),
         ("every line of a heading is under its title", check_headings, None),
     ]
