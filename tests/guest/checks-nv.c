@@ -151,3 +151,9 @@ char *check_persistence_end(Guest *guest)
     guest_fill_pattern(data, sizeof(data), 4);
     return nv_compare_all(guest, NV_INDEX_KEPT, data);
 }
+
+/* TPM2_Clear takes what the owner has defined (TPM 2.0 Part 3, "TPM2_Clear"). */
+char *check_persistence_is_gone(Guest *guest)
+{
+    return persistence_has_begun(guest) ? g_strdup("the NV index is still defined") : NULL;
+}

@@ -7,9 +7,10 @@
  * can be read in this folder.
  *
  * Arguments: the TPM's version, the device and a mode: `check`, `persist` (before and after a
- * reboot), `dead` (the TPM is killed on the way), `bench COUNT`, `show` (for people), `firmware`
- * (what firmware left, for a comparison of two runs). They may be followed by COUNT and the number
- * of the interrupt that ACPI names for the device.
+ * reboot), `dead` (the TPM is killed on the way), `ppi`, `ppi-reject` and `ppi-none` (physical
+ * presence), `bench COUNT`, `show` (for people), `firmware` (what firmware left, for a comparison
+ * of two runs). They may be followed by COUNT and the number of the interrupt that ACPI names for
+ * the device.
  */
 #include "guest-check.h"
 
@@ -250,6 +251,41 @@ static int run_dead(Guest *guest)
     return good ? 3 : 1;
 }
 
+/*
+ * Physical presence: something of the owner's is stored and "clear" asked for; after the reboot
+ * firmware has asked, too, and been answered from outside. `rejected` is how.
+ */
+static int run_ppi(Guest *guest, bool rejected)
+{
+    bool good = report("PPI is there, of version 1.3", check_ppi_interface(guest));
+
+    good &= report("PPI has the operations of OVMF", check_ppi_operations(guest));
+    if (!ppi_has_answered()) {
+        good &= report("no request is pending", check_ppi_nothing_pending(guest));
+        good &= report("NV storage is written before the request", check_persistence_begin(guest));
+        good &= report("a request to clear the TPM is left for firmware", check_ppi_request(guest));
+        return good ? 3 : 1;
+    }
+    if (rejected) {
+        good &= report("the request was rejected", check_ppi_rejected(guest));
+        good &= report("the TPM was not cleared", check_persistence_end(guest));
+    } else {
+        good &= report("the request was carried out", check_ppi_success(guest));
+        good &= report("the TPM was cleared", check_persistence_is_gone(guest));
+    }
+    return run_checks(guest) && good ? 0 : 1;
+}
+
+/* The same before a firmware that knows nothing of it. */
+static int run_ppi_none(Guest *guest)
+{
+    bool good = report("PPI is there, of version 1.3", check_ppi_interface(guest));
+
+    good &=
+        report("PPI has no operations and takes no request", check_ppi_without_operations(guest));
+    return run_checks(guest) && good ? 0 : 1;
+}
+
 static bool run_bench(Guest *guest, unsigned count)
 {
     static const char *const names[] = { "GetRandom", "PCR_Read" };
@@ -362,7 +398,8 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 4) {
         fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page|tpm-spapr "
-              "check|persist|dead|show|firmware|bench|bulk [COUNT [IRQ]]\n",
+              "check|persist|dead|ppi|ppi-reject|ppi-none|show|firmware|bench|bulk "
+              "[COUNT [IRQ]]\n",
               stderr);
         return 2;
     }
@@ -376,6 +413,10 @@ int main(int argc, char **argv)
         return run_persist(&guest);
     } else if (strcmp(mode, "dead") == 0) {
         return run_dead(&guest);
+    } else if (strcmp(mode, "ppi") == 0 || strcmp(mode, "ppi-reject") == 0) {
+        return run_ppi(&guest, strcmp(mode, "ppi-reject") == 0);
+    } else if (strcmp(mode, "ppi-none") == 0) {
+        return run_ppi_none(&guest);
     } else if (strcmp(mode, "show") == 0) {
         return run_show(&guest) ? 0 : 1;
     } else if (strcmp(mode, "firmware") == 0) {

@@ -140,6 +140,17 @@ char *check_dead_tpm(Guest *guest);
 char *check_nv_of_two_kib(Guest *guest);
 char *check_persistence_begin(Guest *guest);
 char *check_persistence_end(Guest *guest);
+char *check_persistence_is_gone(Guest *guest);
 bool persistence_has_begun(Guest *guest);
+
+/* checks-ppi.c: the physical presence interface */
+char *check_ppi_interface(Guest *guest);
+char *check_ppi_operations(Guest *guest);
+char *check_ppi_nothing_pending(Guest *guest);
+char *check_ppi_request(Guest *guest);
+char *check_ppi_success(Guest *guest);
+char *check_ppi_rejected(Guest *guest);
+char *check_ppi_without_operations(Guest *guest);
+bool ppi_has_answered(void);
 
 #endif /* GUEST_CHECK_H */

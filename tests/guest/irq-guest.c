@@ -14,17 +14,14 @@
  * handler is done, the handler would run again, find no cause and count that.
  *
  * The command line: device=tpm-tis|tpm-crb irq=N count=N. Lines for run-guest.py go to the serial
- * port; irq-guest-entry.S is where the processor enters.
+ * port; bare-pc-entry.S is where the processor enters.
  */
-#include <stdbool.h>
+#include "bare-pc.h"
+
 #include <stddef.h>
-#include <stdint.h>
 
 /* ---- ports of the PC ---- */
 
-#define COM1           0x3F8u
-#define COM1_LINE_STS  (COM1 + 5)
-#define COM_EMPTY      0x20u
 #define PIC_MASTER     0x20u
 #define PIC_SLAVE      0xA0u
 #define PIC_ICW1       0x11u /* edge by default, cascaded, ICW4 follows */
@@ -32,31 +29,11 @@
 #define PIC_EOI        0x20u
 #define PIC_CASCADE    2u
 #define ELCR           0x4D0u /* a bit an interrupt: level-triggered */
-#define ACPI_PM1_CNT   0x604u /* where SeaBIOS puts it on pc and q35 */
-#define ACPI_SLEEP_S5  0x2000u
 #define FIRST_VECTOR   0x20u
 #define VECTORS        48u
 #define STUB_SIZE      16u
 #define SELECTOR_CODE  0x08u
 #define GATE_INTERRUPT 0x8E00u /* 32-bit, ring 0, interrupts off on entry */
-
-static inline void out8(uint16_t port, unsigned value)
-{
-    __asm__ volatile("outb %0, %1" : : "a"((uint8_t)value), "Nd"(port));
-}
-
-static inline void out16(uint16_t port, unsigned value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"((uint16_t)value), "Nd"(port));
-}
-
-static inline uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
 
 /* ---- the TPM's registers ---- */
 
@@ -140,42 +117,7 @@ static volatile unsigned per_cause[8];
 
 #define SPURIOUS_MAX 1000u
 
-/* ---- the serial port ---- */
-
-static void put_char(char c)
-{
-    while (!(in8(COM1_LINE_STS) & COM_EMPTY)) {
-    }
-    out8(COM1, (unsigned char)c);
-}
-
-static void put_text(const char *text)
-{
-    while (*text) {
-        put_char(*text++);
-    }
-}
-
-static void put_number(uint32_t value)
-{
-    char digits[10];
-    unsigned count = 0;
-
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    while (count) {
-        put_char(digits[--count]);
-    }
-}
-
-static void put_result(bool good, const char *name)
-{
-    put_text(good ? "ok " : "not ok ");
-    put_text(name);
-    put_char('\n');
-}
+/* ---- the end ---- */
 
 /* The machine is switched off; run-guest.py takes status 0 for the end of a good run. */
 static void finish(bool good) __attribute__((noreturn));
@@ -184,12 +126,9 @@ static void finish(bool good)
 {
     put_text("irq: ");
     put_number(interrupts);
-    put_text(" interrupts\nGUEST-END ");
-    put_text(good ? "0\n" : "1\n");
-    out16(ACPI_PM1_CNT, ACPI_SLEEP_S5);
-    for (;;) {
-        __asm__ volatile("cli; hlt");
-    }
+    put_text(" interrupts\n");
+    put_end(good ? 0 : 1);
+    power_off();
 }
 
 static void fail(const char *what, uint32_t number) __attribute__((noreturn));
@@ -213,7 +152,7 @@ typedef struct Gate {
     uint16_t offset_high;
 } Gate;
 
-extern const uint8_t vector_stubs[]; /* irq-guest-entry.S */
+extern const uint8_t vector_stubs[]; /* bare-pc-entry.S */
 
 static Gate idt[VECTORS];
 
@@ -249,9 +188,6 @@ static void handle_tpm(void)
     write32(active, status_register, causes);
     happened |= causes;
 }
-
-/* Called by the stubs, with interrupts off. */
-void guest_interrupt(uint32_t vector);
 
 void guest_interrupt(uint32_t vector)
 {
@@ -516,39 +452,6 @@ static bool causes_add_up(void)
 
 /* ---- the command line ---- */
 
-/* The value of the word NAME=VALUE, or NULL. */
-static const char *find_option(const char *line, const char *name)
-{
-    while (*line) {
-        const char *n = name;
-
-        while (*n && *line == *n) {
-            line++;
-            n++;
-        }
-        if (!*n && *line == '=') {
-            return line + 1;
-        }
-        while (*line && *line++ != ' ') {
-        }
-    }
-    return NULL;
-}
-
-static unsigned number_option(const char *line, const char *name, unsigned otherwise)
-{
-    const char *text = find_option(line, name);
-    unsigned value = 0;
-
-    if (!text) {
-        return otherwise;
-    }
-    while (*text >= '0' && *text <= '9') {
-        value = 10 * value + (unsigned)(*text++ - '0');
-    }
-    return value;
-}
-
 static void parse_command_line(const char *line)
 {
     const char *device = find_option(line, "device");
@@ -557,18 +460,6 @@ static void parse_command_line(const char *line)
     options.irq = number_option(line, "irq", options.irq);
     options.count = number_option(line, "count", options.count);
 }
-
-/* Multiboot Specification, 3.3 "Boot information format", as far as it is read here. */
-typedef struct MultibootInfo {
-    uint32_t flags;
-    uint32_t ignored[3];
-    uint32_t command_line; /* with MULTIBOOT_HAS_COMMAND_LINE */
-} MultibootInfo;
-
-#define MULTIBOOT_HAS_COMMAND_LINE (1u << 2)
-
-/* Called by irq-guest-entry.S. */
-void guest_main(const MultibootInfo *info);
 
 void guest_main(const MultibootInfo *info)
 {

@@ -157,6 +157,7 @@ typedef struct QemuVersion {
     F(uint64_t, memory_region_size, (QemuMemoryRegion * region))                                   \
     F(void *, memory_region_get_ram_ptr, (QemuMemoryRegion * region))                              \
     F(void, memory_region_set_dirty, (QemuMemoryRegion * region, uint64_t offset, uint64_t size))  \
+    F(void, cpu_physical_memory_rw, (uint64_t address, void *bytes, uint64_t size, bool is_write)) \
     F(void, guest_phys_blocks_init, (QemuPhysBlocks * blocks))                                     \
     F(void, guest_phys_blocks_append, (QemuPhysBlocks * blocks))                                   \
     F(void, guest_phys_blocks_free, (QemuPhysBlocks * blocks))                                     \

@@ -21,6 +21,11 @@
 /* Over whatever else QEMU may have at the place. */
 #define REGION_PRIORITY 1
 
+/* Where a PC starts, and from where in firmware's memory that is. */
+#define SHADOW_BEGIN       0xE0000u
+#define SHADOW_END         0x100000u
+#define SHADOW_TO_FIRMWARE 0xFFF00000u
+
 static QemuMemoryRegion region;
 
 /* ---- clearing ---- */
@@ -53,6 +58,33 @@ static void clear_region(QemuMemoryRegion *memory)
 }
 
 /*
+ * A chipset's reset shows firmware's read-only memory below 1 MiB, where firmware may have shown
+ * memory with its copy instead. QEMU 7.2's does not, and with the copy cleared the processor would
+ * start in nothing; so what stands below 4 GiB is there again.
+ */
+static void restore_firmware(GHashTable *cleared)
+{
+    uint64_t at = SHADOW_BEGIN;
+
+    while (at < SHADOW_END) {
+        QemuMemoryRegionSection section =
+            qemu.memory_region_find(qemu.get_system_memory(), at, SHADOW_END - at);
+
+        if (!section.region) {
+            return;
+        }
+        if (g_hash_table_contains(cleared, section.region)) {
+            uint8_t *memory = qemu.memory_region_get_ram_ptr(section.region);
+
+            qemu.cpu_physical_memory_rw(section.address + SHADOW_TO_FIRMWARE,
+                                        memory + section.offset, section.size[0], false);
+        }
+        qemu.memory_region_unref(section.region);
+        at = section.address + section.size[0];
+    }
+}
+
+/*
  * A region has as many blocks as there are holes in what the guest sees of it, and is cleared at
  * the first that can be written. What was translated from it is dropped before a vCPU runs.
  */
@@ -70,6 +102,7 @@ void qemu_clear_memory(const TPMDevice *device)
         }
     }
     qemu.guest_phys_blocks_free(&blocks);
+    restore_firmware(cleared);
     g_hash_table_unref(cleared);
     qemu.tb_flush(qemu.qemu_get_cpu(0));
 }

@@ -21,6 +21,7 @@ import time
 sys.dont_write_bytecode = True
 import guest_kernel  # noqa: E402
 import initramfs  # noqa: E402
+import monitor  # noqa: E402
 import sanitizer  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,6 +35,9 @@ PROCESS_DEADLINE_S = 30
 # when an interrupt is lost it halts for ever.
 IRQ_DEADLINE_S = 60
 IRQ_DEFAULT = 10
+
+# What QEMU loads at every reset, as the guest of mode mor knows.
+MOR_LOADED = "loader,addr=0x3000000,data=0x4d4f5221,data-len=4"
 
 # How the guests of an architecture run: QEMU's program, Debian's packages of it and of the compiler
 # for guest-check, the machine and what goes with it, the console, and the devices and firmwares
@@ -177,6 +181,7 @@ class Run:
         self.tap = tap
         self.statistics_file = os.path.join(directory, "statistics")
         self.swtpm = None
+        self.monitor = monitor.Monitor(directory)
         os.makedirs(self.state, exist_ok=True)
 
     def start_swtpm(self):
@@ -228,6 +233,8 @@ class Run:
         if mode == "irq":
             return ["-kernel", self.args.irq_guest, "-append",
                     f"device={self.args.device} irq={self.args.irq} count={self.args.count}"]
+        if mode == "mor":
+            return ["-kernel", self.args.mor_guest, "-device", MOR_LOADED]
         files = guest_kernel.ensure(self.args.cache, self.args.architecture)
         initrd = os.path.join(self.directory, "initramfs.gz")
         initramfs.make(initrd, os.path.join(HERE, "guest-init"), self.args.guest_check,
@@ -249,10 +256,11 @@ class Run:
         environment = dict(os.environ)
         if not self.args.own_device:
             environment = sanitizer.environment(self.args.plugin)
-        deadline_s = IRQ_DEADLINE_S if mode == "irq" else BOOT_DEADLINE_S
+        deadline_s = IRQ_DEADLINE_S if mode in ("irq", "mor") else BOOT_DEADLINE_S
         with open(os.path.join(self.directory, "stderr"), "ab") as errors:
             return Qemu(command + self._guest_arguments(mode) + self._firmware_arguments() +
-                        self._tpm_arguments(), environment, errors, deadline_s)
+                        self._tpm_arguments() + self.monitor.arguments, environment, errors,
+                        deadline_s)
 
     def stderr(self):
         with open(os.path.join(self.directory, "stderr"), encoding="utf-8",
@@ -279,7 +287,7 @@ class Run:
             self.tap.comment(f"stderr: {line}")
 
 
-def follow_guest(run, qemu, on_ready=None):
+def follow_guest(run, qemu, on_ready=None, on_line=None):
     """Report the guest's lines until QEMU ends. Returns how each boot ended, as guest-init says."""
     endings = []
     boot = 0
@@ -299,6 +307,8 @@ def follow_guest(run, qemu, on_ready=None):
             on_ready()
         elif line.startswith("GUEST-END"):
             endings.append(line.split()[1])
+        elif on_line:
+            on_line(line)
     return endings
 
 
@@ -323,12 +333,12 @@ def report_swtpm_end(run):
         run.tap.result(status == 0, "swtpm was shut down in an orderly way")
 
 
-def attempt(run, mode, expected, on_ready=None):
+def attempt(run, mode, expected, on_ready=None, on_line=None):
     """One life of QEMU; returns the lines of its serial line."""
     with run.qemu(mode) as qemu:
         failed_before = run.tap.failed
         try:
-            report_end(run, qemu, follow_guest(run, qemu, on_ready), expected)
+            report_end(run, qemu, follow_guest(run, qemu, on_ready, on_line), expected)
         except Failure as failure:
             run.tap.result(False, str(failure))
         if run.tap.failed > failed_before:
@@ -442,6 +452,37 @@ def run_dead(run):
     report_swtpm_end(run)
 
 
+def run_mor(run):
+    """A guest that asks for its memory to be cleared, between two resets at which it does not."""
+    run.start_swtpm()
+    attempt(run, "mor", ["3", "3", "3", "0"])
+    report_swtpm_end(run)
+
+
+# How OVMF asks whether the TPM is to be cleared; after it, it waits for one of the keys for ever.
+PPI_QUESTION = "Press ESC to reject this change request"
+PPI_KEYS = {"ppi": "f12", "ppi-reject": "esc"}
+
+
+def run_ppi(run):
+    """The guest asks for the TPM to be cleared and reboots; whoever sits before it is asked."""
+    mode = run.args.mode if run.args.firmware == "ovmf" else "ppi-none"
+    questions = []
+
+    def answer(line):
+        if PPI_QUESTION in line:
+            questions.append(line)
+            run.monitor.press(PPI_KEYS[mode])
+
+    run.start_swtpm()
+    if mode == "ppi-none":
+        attempt(run, mode, ["0"], on_line=answer)
+    else:
+        attempt(run, mode, ["3", "0"], on_line=answer)
+        run.tap.result(len(questions) == 1, "firmware asked once")
+    report_swtpm_end(run)
+
+
 def run_fetch(run):
     """Only have the kernel there."""
     print(f"kernel: {guest_kernel.ensure(run.args.cache, run.args.architecture).kernel}")
@@ -494,8 +535,8 @@ def run_bulk(run):
 
 
 MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist,
-         "dead": run_dead, "compare": run_compare, "bulk": run_bulk, "show": run_show,
-         "fetch": run_fetch}
+         "dead": run_dead, "compare": run_compare, "bulk": run_bulk, "ppi": run_ppi,
+         "ppi-reject": run_ppi, "mor": run_mor, "show": run_show, "fetch": run_fetch}
 
 
 def parse_arguments():
@@ -505,6 +546,7 @@ def parse_arguments():
     parser.add_argument("--guest-check", help="the static program for the guest; without one, "
                         "nothing is run")
     parser.add_argument("--irq-guest", help="the kernel of mode irq")
+    parser.add_argument("--mor-guest", help="the kernel of mode mor")
     parser.add_argument("--architecture", choices=PLATFORMS, default="amd64",
                         help="the guest's, as Debian calls it")
     parser.add_argument("--cache", required=True,
@@ -545,6 +587,11 @@ def parse_arguments():
             parser.error("irq needs --irq-guest")
         if args.architecture != "amd64":
             parser.error("irq is for --architecture amd64: its kernel is for a PC")
+    if args.mode == "mor":
+        if not args.mor_guest:
+            parser.error("mor needs --mor-guest")
+        if args.architecture != "amd64":
+            parser.error("mor is for --architecture amd64: its kernel is for a PC")
     if args.mode == "dead" and args.tpmdev != "emulator":
         parser.error("dead needs --tpmdev emulator: there is no other process to kill")
     return args

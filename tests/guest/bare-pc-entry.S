@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where the loader and the processor enter irq-guest.c: the Multiboot header, the first
+ * Where the loader and the processor enter a bare guest: the Multiboot header, the first
  * instructions, and a stub for each interrupt vector. 32-bit protected mode, no paging.
  */
 
@@ -9,7 +9,7 @@
 #define MULTIBOOT_MEM_INFO 2
 #define STACK_SIZE         16384
 
-/* Segment selectors of irq-guest.c's table. */
+/* Segment selectors of the table below; irq-guest.c names the first. */
 #define SELECTOR_CODE 0x08
 #define SELECTOR_DATA 0x10
 
