@@ -191,7 +191,7 @@ char *check_ppi_success(Guest *guest)
 char *check_ppi_rejected(Guest *guest)
 {
     (void)guest;
-    return check_ppi_response(CLEAR_TEXT " 4294967280: User Abort");
+    return check_ppi_response(CLEAR_TEXT " 0xFFFFFFF0: User Abort");
 }
 
 bool ppi_has_answered(void)
