@@ -27,6 +27,12 @@ RESET_VECTOR = 0xFFFFFFF0
 FW_CFG = 0x510
 FW_CFG_DIRECTORY = 0x19
 
+# The host bridge's registers by which firmware has memory shown in its place, q35.
+PCI_ADDRESS, PCI_DATA = 0xCF8, 0xCFC
+PAM_READ_ONLY, PAM_READ_WRITE = 1, 3
+OPTION_ROMS = 0xC0000
+SHADOW, SHADOW_TO_FIRMWARE = 0xE0000, 0xFFF00000
+
 # Where `-device loader` puts things at every reset: a number, and a file.
 NUMBER_AT, NUMBER = 0x300000, 0x4D4F5221
 FILE_AT, FILE = 0x400000, bytes(range(1, 251)) * 20
@@ -81,6 +87,13 @@ class Guest:
             if found.rstrip(b"\0").decode() == name:
                 return self.fw_cfg_bytes(key, size)
         return None
+
+    def show_memory(self, access):
+        """Between 768 KiB and 1 MiB, of main memory, with this access."""
+        for register in (0x90, 0x94):
+            value = access * 0x11111111 if register == 0x94 else access * 0x11111110
+            self.qtest.ok(f"outl {PCI_ADDRESS:#x} {0x80000000 | register:#x}")
+            self.qtest.ok(f"outl {PCI_DATA:#x} {value & 0xFFFFFFFF:#x}")
 
     def fill_memory(self):
         for place in PLACES:
@@ -181,6 +194,26 @@ def flash_is_kept(args, directory):
             f"cleared {cleared}, in the file {kept}\n{before[0][:64].hex()}\n{after[0][:64].hex()}")
 
 
+def shadow(args, access):
+    """Firmware's copy of itself below 1 MiB, in memory the chipset shows there, is firmware again;
+    memory for option ROMs is cleared."""
+    with Guest(args, "tpmdev=null") as guest:
+        guest.show_memory(PAM_READ_WRITE)
+        for at in (OPTION_ROMS, SHADOW, RESET_VECTOR - SHADOW_TO_FIRMWARE):
+            guest.write(at, PATTERN)
+        guest.show_memory(access)
+        guest.write(PPI + MOVV, CLEAR_MEMORY, "b")
+        guest.reset()
+        guest.show_memory(access)
+        found = [guest.number(OPTION_ROMS),
+                 guest.read(SHADOW, 0x20000) == guest.read(SHADOW + SHADOW_TO_FIRMWARE, 0x20000)]
+        # It is memory that shows this, not the chipset's return to what stands below 4 GiB.
+        guest.show_memory(PAM_READ_WRITE)
+        guest.write(SHADOW, PATTERN)
+        found.append(guest.number(SHADOW) == PATTERN)
+    return found == [0, True, True], str(found)
+
+
 def is_refused(args, options, expected):
     command = [args.qemu, "-display", "none", "-nodefaults", "-S", "-machine", "q35", "-plugin",
                f"{args.plugin},tpmdev=null,{options}"]
@@ -206,6 +239,8 @@ def checks(args, directory):
                                        "buffer-address=0xfed60000", directory):
         yield f"CRB with a page: {name}", good, detail
     yield ("flash keeps what it has when memory is cleared", *flash_is_kept(args, directory))
+    for name, access in (("read-only", PAM_READ_ONLY), ("writable", PAM_READ_WRITE)):
+        yield f"firmware's {name} copy below 1 MiB is firmware again", *shadow(args, access)
     yield ("the memory is beside the device or refused",
            *is_refused(args, "ppi-address=0xfed44000",
                             "ppi_address 0xfed44000 is inside the device"))
