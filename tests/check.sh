@@ -94,7 +94,7 @@ mapfile -t sources < <(cd "$source_root" && git ls-files '*.c' '*.h')
 
 say "plain build"
 build plain
-run plain plain unit api docs fuzz qtest bench
+run plain plain unit api docs fuzz qtest acpi bench
 
 if ! $fast; then
     say "guests"
@@ -102,7 +102,7 @@ if ! $fast; then
 
     say "AddressSanitizer and UndefinedBehaviorSanitizer"
     build asan -Db_sanitize=address,undefined -Db_lundef=false
-    run asan asan unit api fuzz qtest bench guest
+    run asan asan unit api fuzz qtest acpi bench guest
 
     say "ThreadSanitizer"
     build tsan -Db_sanitize=thread -Db_lundef=false
