@@ -85,17 +85,17 @@ static bool check_scope(const char *scope, GError **error)
     return true;
 }
 
-/* Something in the guest's address space; at 0 what is not there, or nobody knows yet where. */
+/* Something in the guest's address space. */
 typedef struct Place {
     const char *field; /* which of ours put it there; NULL: the device's own configuration */
     const char *what;
     uint64_t address;
-    uint64_t size;
+    uint64_t size; /* 0: it is not there, or nobody knows yet where */
 } Place;
 
 static bool overlap(const Place *a, const Place *b)
 {
-    if (!a->address || !b->address) {
+    if (!a->size || !b->size) {
         return false;
     }
     return a->address < b->address ? b->address - a->address < a->size
@@ -119,9 +119,10 @@ static bool check_places(const TPMAcpiConfig *config, const TPMDevice *device, G
     uint64_t page_address = tpmdev_device_get_page_address(device);
     uint64_t ppi_address = tpmdev_device_get_ppi_address(device);
     Place window = { "base", "device", config->base, tpmdev_device_get_size(device) };
-    Place log = { "log_address", "log", config->log_address, config->log_size };
-    Place page = { NULL, "page of its buffer", page_address, TPM_CRB_PAGE_SIZE };
-    Place ppi = { NULL, "physical presence memory", ppi_address, TPM_PPI_SIZE };
+    Place log = { "log_address", "log", config->log_address,
+                  config->log_address ? config->log_size : 0 };
+    Place page = { NULL, "page of its buffer", page_address, page_address ? TPM_CRB_PAGE_SIZE : 0 };
+    Place ppi = { NULL, "physical presence memory", ppi_address, ppi_address ? TPM_PPI_SIZE : 0 };
 
     return check_apart(&window, &page, error) && check_apart(&window, &ppi, error) &&
            check_apart(&log, &window, error) && check_apart(&log, &page, error) &&

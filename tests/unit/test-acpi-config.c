@@ -399,6 +399,10 @@ static void test_log_must_not_lie_over_the_device(void **state)
     check_places(0, 0, 0x80010000, 0x80014FFF,
                  "log_address 0x80014fff puts the log over the device at 0x80010000");
     check_places(0, 0, 0x80010000, 0x80015000, NULL);
+    /* Nothing is special about a device at 0; a log at 0 is one that nobody has placed yet. */
+    check_places(0, 0, 0, 0x4FFF, "log_address 0x4fff puts the log over the device at 0x0");
+    check_places(0, 0, 0, 0x5000, NULL);
+    check_places(0, 0, 0, 0, NULL);
 }
 
 static void test_log_must_not_lie_over_the_page_of_the_buffer(void **state)
