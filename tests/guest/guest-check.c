@@ -8,9 +8,9 @@
  *
  * Arguments: the TPM's version, the device and a mode: `check`, `persist` (before and after a
  * reboot), `dead` (the TPM is killed on the way), `ppi`, `ppi-reject` and `ppi-none` (physical
- * presence), `bench COUNT`, `show` (for people), `firmware` (what firmware left, for a comparison
- * of two runs). They may be followed by COUNT and the number of the interrupt that ACPI names for
- * the device.
+ * presence), `mor-linux` (the memory overwrite request), `bench COUNT`, `show` (for people),
+ * `firmware` (what firmware left, for a comparison of two runs). They may be followed by COUNT and
+ * the number of the interrupt that ACPI names for the device.
  */
 #include "guest-check.h"
 
@@ -286,6 +286,27 @@ static int run_ppi_none(Guest *guest)
     return run_checks(guest) && good ? 0 : 1;
 }
 
+/* Two reboots; before the second one it is asked that memory be cleared. */
+static int run_mor(Guest *guest)
+{
+    bool good;
+
+    if (!persistence_has_begun(guest)) {
+        good = report("NV storage is written before the reboots", check_persistence_begin(guest));
+        good &= report("memory is filled", check_mor_fill(guest));
+        return good ? 3 : 1;
+    }
+    if (mor_memory_is_filled()) {
+        good = report("memory is as it was: nothing was asked for", check_mor_memory_kept(guest));
+        good &= report("it is asked that memory be cleared", check_mor_request(guest));
+        return good ? 3 : 1;
+    }
+    good = report("memory is cleared: that was asked for", check_mor_memory_cleared(guest));
+    good &= report("the request was taken away", check_mor_taken(guest));
+    good &= report("NV storage is as it was", check_persistence_end(guest));
+    return run_checks(guest) && good ? 0 : 1;
+}
+
 static bool run_bench(Guest *guest, unsigned count)
 {
     static const char *const names[] = { "GetRandom", "PCR_Read" };
@@ -398,7 +419,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 4) {
         fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page|tpm-spapr "
-              "check|persist|dead|ppi|ppi-reject|ppi-none|show|firmware|bench|bulk "
+              "check|persist|dead|ppi|ppi-reject|ppi-none|mor-linux|show|firmware|bench|bulk "
               "[COUNT [IRQ]]\n",
               stderr);
         return 2;
@@ -417,6 +438,8 @@ int main(int argc, char **argv)
         return run_ppi(&guest, strcmp(mode, "ppi-reject") == 0);
     } else if (strcmp(mode, "ppi-none") == 0) {
         return run_ppi_none(&guest);
+    } else if (strcmp(mode, "mor-linux") == 0) {
+        return run_mor(&guest);
     } else if (strcmp(mode, "show") == 0) {
         return run_show(&guest) ? 0 : 1;
     } else if (strcmp(mode, "firmware") == 0) {

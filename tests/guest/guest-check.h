@@ -153,4 +153,12 @@ char *check_ppi_rejected(Guest *guest);
 char *check_ppi_without_operations(Guest *guest);
 bool ppi_has_answered(void);
 
+/* checks-mor.c: the memory overwrite request */
+char *check_mor_fill(Guest *guest);
+char *check_mor_memory_kept(Guest *guest);
+char *check_mor_memory_cleared(Guest *guest);
+char *check_mor_request(Guest *guest);
+char *check_mor_taken(Guest *guest);
+bool mor_memory_is_filled(void);
+
 #endif /* GUEST_CHECK_H */

@@ -36,6 +36,9 @@ PROCESS_DEADLINE_S = 30
 IRQ_DEADLINE_S = 60
 IRQ_DEFAULT = 10
 
+# What mode mor-linux keeps from the kernel, and so fills with a pattern.
+MOR_KEPT = " memmap=4M$0x10000000"
+
 # What QEMU loads at every reset, as the guest of mode mor knows.
 MOR_LOADED = "loader,addr=0x3000000,data=0x4d4f5221,data-len=4"
 
@@ -245,11 +248,12 @@ class Run:
                 f"console={PLATFORMS[self.args.architecture].console} loglevel=1 nokaslr panic=-1 "
                 f"guest.mode={mode} guest.version={self.args.tpm} "
                 f"guest.device={self._device_of_guest()} guest.count={self.args.count} "
-                f"guest.irq={self.args.irq}"]
+                f"guest.irq={self.args.irq}{MOR_KEPT if mode == 'mor-linux' else ''}"]
 
     def qemu(self, mode):
         platform = PLATFORMS[self.args.architecture]
-        memory = "512" if self.args.firmware == "ovmf" else str(platform.memory)
+        large = self.args.firmware == "ovmf" or mode == "mor-linux"
+        memory = "512" if large else str(platform.memory)
         command = [self.args.qemu, "-machine", self.args.machine, "-accel", "tcg",
                    *platform.arguments, "-smp", str(self.args.smp), "-m", memory, "-display",
                    "none", "-nodefaults", "-no-user-config", "-serial", "stdio"]
@@ -459,6 +463,13 @@ def run_mor(run):
     report_swtpm_end(run)
 
 
+def run_mor_linux(run):
+    """The same by Linux, once it has rebooted without asking."""
+    run.start_swtpm()
+    attempt(run, "mor-linux", ["3", "3", "0"])
+    report_swtpm_end(run)
+
+
 # How OVMF asks whether the TPM is to be cleared; after it, it waits for one of the keys for ever.
 PPI_QUESTION = "Press ESC to reject this change request"
 PPI_KEYS = {"ppi": "f12", "ppi-reject": "esc"}
@@ -536,7 +547,8 @@ def run_bulk(run):
 
 MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist,
          "dead": run_dead, "compare": run_compare, "bulk": run_bulk, "ppi": run_ppi,
-         "ppi-reject": run_ppi, "mor": run_mor, "show": run_show, "fetch": run_fetch}
+         "ppi-reject": run_ppi, "mor": run_mor, "mor-linux": run_mor_linux, "show": run_show,
+         "fetch": run_fetch}
 
 
 def parse_arguments():
