@@ -19,9 +19,10 @@
  *
  * Neighbours: qemu-api.c finds QEMU's functions; qemu-virt.c has what Arm's virt needs,
  * qemu-spapr.c what pseries does, and qemu-ppi.c what physical presence memory does;
- * hw/tpm/device.c has the registers.
+ * qemu-loader.c hands tables to EDK2; hw/tpm/device.c has the registers.
  */
 #include "qemu-api.h"
+#include "qemu-loader.h"
 #include "qemu-ppi.h"
 #include "qemu-spapr.h"
 #include "qemu-vio.h"
@@ -57,6 +58,7 @@ typedef struct Options {
     unsigned irq;
     bool acpi_irq; /* the tables name it */
     bool has_ppi;  /* ppi was given */
+    bool loader;   /* the tables come by commands of the linker-loader */
     uint64_t base;
     uint64_t log_address;
     GString *for_device;
@@ -67,6 +69,7 @@ typedef struct Options {
 typedef struct Target {
     const char *name;                          /* as QEMU calls it */
     const char *models[3];                     /* the first when none is named */
+    const char *by_loader;                     /* the model whose tables QEMU would not take */
     uint64_t base;                             /* of the registers, if there are any */
     const char *(*refuse)(const char *option); /* NULL: it takes it; else why not */
     bool (*prepare)(GError **error);           /* before there is a machine */
@@ -81,6 +84,7 @@ typedef struct Plugin {
     char *stats;
     unsigned irq_number;
     unsigned acpi_irq; /* as the tables name it, or 0 */
+    bool loader;
     uint64_t base;
     uint64_t log_address;
     QemuIrq *irq;
@@ -148,6 +152,16 @@ static bool parse_switch(const char *name, const char *text, bool *on)
     return true;
 }
 
+static bool parse_tables(const char *text, bool *loader)
+{
+    *loader = strcmp(text, "loader") == 0;
+    if (!*loader && strcmp(text, "qemu") != 0) {
+        say("tables=%s is no way to the guest; give tables=qemu or, for OVMF, tables=loader", text);
+        return false;
+    }
+    return true;
+}
+
 static bool is_crb_option(const char *name)
 {
     static const char *const names[] = { "localities", "interrupts",     "buffer",
@@ -165,15 +179,21 @@ static const char *refuse_of_pc(const char *option)
     if (g_strv_contains(names, option)) {
         return "is for a PC; virt has no firmware that knows of such memory";
     }
-    return strcmp(option, "log") == 0
-               ? "is for a PC; firmware on virt has its log in memory of its own"
+    if (strcmp(option, "log") == 0) {
+        return "is for a PC; firmware on virt has its log in memory of its own";
+    }
+    if (strcmp(option, "acpi-irq") == 0) {
+        return "is for a PC; drivers on virt poll";
+    }
+    return strcmp(option, "tables") == 0
+               ? "is for a PC; on virt the device says how it is found: tpm-crb by ACPI"
                : NULL;
 }
 
 static const char *refuse_of_registers(const char *option)
 {
-    static const char *const names[] = { "base", "log",         "irq", "acpi-irq",
-                                         "ppi",  "ppi-address", NULL };
+    static const char *const names[] = { "base", "log",         "irq",    "acpi-irq",
+                                         "ppi",  "ppi-address", "tables", NULL };
 
     return g_strv_contains(names, option) || is_crb_option(option)
                ? "is for a device with registers, and tpm-spapr has none; leave it out"
@@ -196,7 +216,6 @@ static bool parse_option(Options *options, const char *name, const char *value)
     } else if (strcmp(name, "stats") == 0) {
         options->stats = value;
     } else if (strcmp(name, "base") == 0) {
-        append_option(options->for_device, name, value);
         return parse_number(name, value, &options->base);
     } else if (strcmp(name, "log") == 0) {
         return parse_number(name, value, &options->log_address);
@@ -208,6 +227,8 @@ static bool parse_option(Options *options, const char *name, const char *value)
     } else if (strcmp(name, "ppi") == 0 || strcmp(name, "ppi-address") == 0) {
         append_option(options->for_device, name, value);
         options->has_ppi |= strcmp(name, "ppi") == 0;
+    } else if (strcmp(name, "tables") == 0) {
+        return parse_tables(value, &options->loader);
     } else if (strcmp(name, "window") == 0 || is_crb_option(name)) {
         append_option(options->for_device, name, value);
     } else {
@@ -235,6 +256,10 @@ static bool parse_options(Options *options, int argc, char **argv)
     }
     if (!options->tpmdev) {
         say("there is no tpmdev; give tpmdev=libtpms,dir=DIRECTORY or tpmdev=emulator,path=SOCKET");
+        return false;
+    }
+    if (options->loader && options->log_address != LOG_ADDRESS_DEFAULT) {
+        say("log= is for tables=qemu; with tables=loader firmware has its log where it likes");
         return false;
     }
     if (options->acpi_irq && options->irq == 0) {
@@ -391,11 +416,25 @@ static void map_registers(void)
     map_page();
 }
 
-/* On a PC: registers and the firmware's log in guest memory, an interrupt of the ISA bus. */
-static char *attach_pc(void)
+static char *attach_log(void)
 {
     QemuError *error = NULL;
 
+    qemu.memory_region_init_ram(&plugin.log, NULL, "tpmdev-log", TPM_LOG_AREA_SIZE, &error);
+    if (error) {
+        return g_strdup(qemu.error_get_pretty(error));
+    }
+    qemu.memory_region_add_subregion_overlap(qemu.get_system_memory(), plugin.log_address,
+                                             &plugin.log, REGION_PRIORITY);
+    return NULL;
+}
+
+/*
+ * On a PC: registers, physical presence memory and the firmware's log in guest memory, an
+ * interrupt of the ISA bus.
+ */
+static char *attach_pc(void)
+{
     if (!qemu.object_resolve_path_type("", "ISA", NULL)) {
         return g_strdup("this machine has no ISA bus; use -machine q35 or -machine pc");
     }
@@ -403,23 +442,20 @@ static char *attach_pc(void)
         plugin.irq = qemu.isa_get_irq(NULL, plugin.irq_number);
     }
     map_registers();
-    qemu.memory_region_init_ram(&plugin.log, NULL, "tpmdev-log", TPM_LOG_AREA_SIZE, &error);
-    if (error) {
-        return g_strdup(qemu.error_get_pretty(error));
-    }
-    qemu.memory_region_add_subregion_overlap(qemu.get_system_memory(), plugin.log_address,
-                                             &plugin.log, REGION_PRIORITY);
-    return qemu_ppi_attach(plugin.device);
+    char *wrong = plugin.loader ? qemu_loader_attach() : attach_log();
+
+    return wrong ? wrong : qemu_ppi_attach(plugin.device);
 }
 
-/* On Arm: registers and an interrupt. The device tree has its node already. */
+/* On Arm: registers and an interrupt; ACPI tables, or the device tree has its node already. */
 static char *attach_virt(void)
 {
-    char *wrong = qemu_virt_check();
+    char *wrong = qemu_virt_check(!plugin.loader);
 
     if (!wrong) {
         plugin.irq = plugin.irq_number > 0 ? qemu_virt_irq() : NULL;
         map_registers();
+        wrong = plugin.loader ? qemu_loader_attach() : NULL;
     }
     return wrong;
 }
@@ -450,6 +486,11 @@ static void machine_done(QemuNotifier *notifier, void *data)
 static bool make_device(const Options *options, GError **error)
 {
     TPMHost host = TPM_HOST_INIT;
+
+    /* CRB's registers tell where its buffer is. */
+    if (plugin.target->base) {
+        g_string_append_printf(options->for_device, ",base=0x%" PRIx64, plugin.base);
+    }
     char *backend_options =
         g_strdup_printf("%s,id=tpm0%s", options->tpmdev, options->for_backend->str);
     char *device_options =
@@ -473,6 +514,24 @@ static bool make_device(const Options *options, GError **error)
     return plugin.device != NULL;
 }
 
+static void complain(const char *message)
+{
+    say("%s", message);
+}
+
+/* The tables in files of their own; firmware places them, and its log. */
+static bool prepare_loader(TPMAcpiConfig *config, GError **error)
+{
+    QemuLoaderParts parts = { NULL, NULL, NULL };
+
+    config->log_address = 0;
+    parts.tables = tpmdev_fw_cfg_tables(plugin.device, config, &parts.commands, error);
+    if (parts.tables) {
+        parts.log = tpmdev_fw_cfg_log(plugin.device, config, error);
+    }
+    return parts.log && qemu_loader_prepare(&parts, complain, error);
+}
+
 static bool prepare_pc(GError **error)
 {
     TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
@@ -480,6 +539,9 @@ static bool prepare_pc(GError **error)
     config.base = plugin.base;
     config.log_address = plugin.log_address;
     config.irq = plugin.acpi_irq;
+    if (plugin.loader) {
+        return prepare_loader(&config, error);
+    }
     GBytes *log_table = tpmdev_acpi_log_table(plugin.device, &config, error);
     GBytes *ssdt = log_table ? tpmdev_acpi_ssdt(plugin.device, &config, error) : NULL;
 
@@ -492,9 +554,16 @@ static bool prepare_pc(GError **error)
     return ssdt != NULL;
 }
 
+/* There is a binding for device trees of TIS only, so that CRB comes by ACPI. */
 static bool prepare_virt(GError **error)
 {
-    (void)error;
+    TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
+
+    config.base = plugin.base;
+    config.name = "TPM0";
+    if (plugin.loader) {
+        return prepare_loader(&config, error);
+    }
     qemu_virt_prepare(plugin.id, plugin.base, tpmdev_device_get_size(plugin.device));
     return true;
 }
@@ -505,16 +574,31 @@ static bool prepare_pseries(GError **error)
 }
 
 static const Target targets[] = {
-    { "x86_64", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc, true },
-    { "i386", { "tpm-tis", "tpm-crb" }, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc, true },
+    { "x86_64",
+      { "tpm-tis", "tpm-crb" },
+      NULL,
+      TPM_BASE_ADDRESS,
+      NULL,
+      prepare_pc,
+      attach_pc,
+      true },
+    { "i386", { "tpm-tis", "tpm-crb" }, NULL, TPM_BASE_ADDRESS, NULL, prepare_pc, attach_pc, true },
     { "aarch64",
-      { "tpm-tis-device" },
+      { "tpm-tis-device", "tpm-crb" },
+      "tpm-crb",
       QEMU_VIRT_TPM_BASE,
       refuse_of_pc,
       prepare_virt,
       attach_virt,
       false },
-    { "ppc64", { "tpm-spapr" }, 0, refuse_of_registers, prepare_pseries, qemu_vio_create, false },
+    { "ppc64",
+      { "tpm-spapr" },
+      NULL,
+      0,
+      refuse_of_registers,
+      prepare_pseries,
+      qemu_vio_create,
+      false },
 };
 
 /* qemu_api_load() has refused all others. */
@@ -559,6 +643,7 @@ static bool set_up(Options *options, int argc, char **argv)
     plugin.log_address = options->log_address;
     plugin.irq_number = options->irq;
     plugin.acpi_irq = options->acpi_irq ? options->irq : 0;
+    plugin.loader = options->loader || g_strcmp0(options->device, plugin.target->by_loader) == 0;
     if (!make_device(options, &error)) {
         say("%s", error->message);
         g_clear_error(&error);

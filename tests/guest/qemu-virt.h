@@ -18,8 +18,11 @@
  */
 void qemu_virt_prepare(QemuPluginId id, uint64_t base, uint64_t size);
 
-/* The machine is there: NULL, or what is wrong with it, to be freed. */
-char *qemu_virt_check(void);
+/*
+ * The machine is there, and in its device tree the node if qemu_virt_prepare() was called: NULL,
+ * or what is wrong with it, to be freed.
+ */
+char *qemu_virt_check(bool with_node);
 
 /* The line a TPM of QEMU's own would have. */
 QemuIrq *qemu_virt_irq(void);

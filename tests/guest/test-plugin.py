@@ -18,6 +18,9 @@ import sanitizer  # noqa: E402
 
 DEADLINE_S = 60
 
+NO_TABLES = ("this machine has no ACPI tables for its firmware; use -machine virt or "
+             "-machine q35, with ACPI on")
+
 # (name, plugin arguments, more of QEMU's arguments, what it must say); {dir} is an empty directory.
 CASES_X86 = (
     ("a TPM must be named", "device=tpm-tis", [],
@@ -59,6 +62,12 @@ CASES_X86 = (
      "tpm-tis: base 0xfed40100 is not a multiple of 0x1000"),
     ("the address must be below 4 GiB", "tpmdev=null,base=0x100000000", [], "beyond 4 GiB"),
     ("the log must have an address", "tpmdev=null,log=0xffffffffffffff00", [], "log_address"),
+    ("tables go to the guest on one of two ways", "tpmdev=null,tables=on", [],
+     "tables=on is no way to the guest; give tables=qemu or, for OVMF, tables=loader"),
+    ("the loader's log has no address of ours", "tpmdev=null,tables=loader,log=0xfed60000", [],
+     "log= is for tables=qemu; with tables=loader firmware has its log where it likes"),
+    ("the loader needs ACPI", "tpmdev=null,tables=loader", ["-machine", "q35,acpi=off"],
+     NO_TABLES),
     ("a machine needs an ISA bus", "tpmdev=null", ["-machine", "none"],
      "this machine has no ISA bus; use -machine q35 or -machine pc"),
     ("a PC has no device for other machines", "tpmdev=null,device=tpm-tis-device", [],
@@ -69,9 +78,7 @@ CASES_X86 = (
 
 CASES_AARCH64 = (
     ("a PC's device is refused", "tpmdev=null,device=tpm-tis", [],
-     "device=tpm-tis is not for this QEMU; use device=tpm-tis-device"),
-    ("a device without a binding for device trees is refused", "tpmdev=null,device=tpm-crb",
-     [], "device=tpm-crb is not for this QEMU; use device=tpm-tis-device"),
+     "device=tpm-tis is not for this QEMU; use device=tpm-tis-device or device=tpm-crb"),
     ("an unknown device is refused", "tpmdev=null,device=tpm-wrong", [], "tpm-wrong"),
     ("there is no log area", "tpmdev=null,log=0xfed50000", [],
      "log= is for a PC; firmware on virt has its log in memory of its own"),
@@ -83,6 +90,18 @@ CASES_AARCH64 = (
      "tpm-tis-device: base 0xb000100 is not a multiple of 0x1000"),
     ("an interrupt must be one there is", "tpmdev=null,irq=112", [],
      "IRQ 112 is outside valid range of 0 to 15"),
+    ("no tables name an interrupt", "tpmdev=null,acpi-irq=on", [],
+     "acpi-irq= is for a PC; drivers on virt poll"),
+    ("the device says how it is found", "tpmdev=null,tables=loader", [],
+     "tables= is for a PC; on virt the device says how it is found: tpm-crb by ACPI"),
+    ("a CRB device needs a TPM 2.0", "tpmdev=null,version=1.2,device=tpm-crb", [],
+     "tpm-crb is for TPM 2.0 and its TPM is a 1.2"),
+    ("a CRB device must be below 4 GiB", "tpmdev=null,device=tpm-crb,base=0x100000000", [],
+     "beyond 4 GiB"),
+    ("a CRB device needs ACPI", "tpmdev=null,device=tpm-crb", ["-machine", "virt,acpi=off"],
+     NO_TABLES),
+    ("a CRB device's machine must be virt", "tpmdev=null,device=tpm-crb",
+     ["-machine", "raspi3b"], "this machine is not virt; use -machine virt"),
     ("the machine must be virt", "tpmdev=null", ["-machine", "raspi3b"],
      "this machine is not virt; use -machine virt"),
     ("there must be a machine", "tpmdev=null", ["-machine", "none"],
@@ -100,7 +119,7 @@ CASES_PPC64 = (
     ("the window must be a number", "tpmdev=null,window=x", [], "window"),
     *((f"{name}= is refused", f"tpmdev=null,{name}=1", [], f"{name}= {NO_REGISTERS}")
       for name in ("base", "log", "irq", "acpi-irq", "localities", "interrupts", "buffer",
-                   "buffer-address", "chunk")),
+                   "buffer-address", "chunk", "tables")),
     ("a machine needs virtual I/O", "tpmdev=null", ["-machine", "powernv9"],
      "this machine has no bus for virtual I/O; use -machine pseries"),
     ("there need not be a machine", "tpmdev=null", ["-machine", "none"],
@@ -142,8 +161,8 @@ def migration_is_refused(qemu, machine, plugin):
     return ended.returncode == 0 and said in ended.stdout, ended.stdout
 
 
-def tree_has_node(qemu, plugin, options, base):
-    """The device tree a guest of virt will get, by QEMU's own option to see it."""
+def tree_has_node(qemu, plugin, options, base, has=True):
+    """The device tree a guest of virt will get, by QEMU's own option to see it; or it has none."""
     with tempfile.TemporaryDirectory(prefix="tpmdev-plugin-", dir="/tmp") as directory:
         tree = os.path.join(directory, "virt.dtb")
         command = [qemu, "-display", "none", "-nodefaults", "-smp", "2", "-machine",
@@ -153,7 +172,8 @@ def tree_has_node(qemu, plugin, options, base):
         got = [subprocess.run(["fdtget", "-t", kind, tree, f"/tpm@{base:x}", name],
                               capture_output=True, text=True, check=False).stdout.strip()
                for kind, name in (("s", "compatible"), ("x", "reg"))]
-    good = got == ["tcg,tpm-tis-mmio", f"{base >> 32:x} {base & 0xFFFFFFFF:x} 0 5000"]
+    node = ["tcg,tpm-tis-mmio", f"{base >> 32:x} {base & 0xFFFFFFFF:x} 0 5000"]
+    good = dumped.returncode == 0 and got == (node if has else ["", ""])
     return good, f"{dumped.stderr}\n{got}"
 
 
@@ -181,6 +201,8 @@ def virt_checks(qemu, plugin):
                                 ("the node is where the device is", ",base=0x8080000000",
                                  0x8080000000)):
         yield name, *tree_has_node(qemu, plugin, options, base)
+    yield ("a CRB device has no node",
+           *tree_has_node(qemu, plugin, ",device=tpm-crb", 0x0B000000, False))
     for gic in (2, 3):
         yield (f"registers, and the line a device of QEMU's has, on a GICv{gic}",
                *registers_and_interrupt(qemu, gic, plugin, "", 0x0B000000, 112))
