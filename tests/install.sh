@@ -26,8 +26,9 @@ suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 acpica-tools b
     python3-sphinx'
 
 # What Arm takes: QEMU, for guests and for its own device to compare ours with; U-Boot and EDK2 for
-# it; fdtput and fdtget for device trees.
-arm_packages='qemu-system-arm u-boot-qemu qemu-efi-aarch64 device-tree-compiler'
+# it; fdtput and fdtget for device trees; a compiler for what goes into a guest with Linux.
+arm_packages='qemu-system-arm u-boot-qemu qemu-efi-aarch64 device-tree-compiler
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 
 # shellcheck disable=SC2034 # for those who source this
 demo_packages="$build_packages $guest_packages"

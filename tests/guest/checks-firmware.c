@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MEASUREMENT_LOG "/sys/kernel/security/tpm0/binary_bios_measurements"
 
@@ -79,6 +80,28 @@ char *check_measurement_log(Guest *guest)
     }
     g_free(log);
     return wrong;
+}
+
+/* Linux itself starts a TPM that firmware left alone. */
+char *check_nothing_measured(Guest *guest)
+{
+    static const uint8_t zeros[DIGEST_MAX];
+    unsigned count;
+    const Bank *banks = guest_banks(guest, &count);
+
+    for (unsigned i = 0; i < count * PCR_IMA; i++) {
+        const Bank *bank = &banks[i / PCR_IMA];
+        uint8_t digest[DIGEST_MAX];
+        char *wrong = guest_pcr_read(guest, bank, i % PCR_IMA, digest);
+
+        if (wrong) {
+            return wrong;
+        }
+        if (memcmp(digest, zeros, bank_digest_size(bank)) != 0) {
+            return g_strdup_printf("PCR %u was extended", i % PCR_IMA);
+        }
+    }
+    return access(MEASUREMENT_LOG, F_OK) == 0 ? g_strdup("there is a log") : NULL;
 }
 
 /* ---- the device tree ---- */

@@ -59,6 +59,7 @@ typedef enum GuestDevice {
     GUEST_TIS,
     GUEST_CRB,
     GUEST_CRB_PAGE, /* its buffer on a page of its own */
+    GUEST_CRB_ARM,  /* on a machine whose firmware does not know it */
     GUEST_SPAPR,
 } GuestDevice;
 
@@ -124,6 +125,7 @@ char *check_sysfs_pcrs(Guest *guest);
 /* checks-firmware.c: what the firmware left in the TPM and told the kernel */
 char *check_device_tree(Guest *guest);
 char *check_measurement_log(Guest *guest);
+char *check_nothing_measured(Guest *guest);
 char *print_firmware(Guest *guest);
 
 /* checks-command.c: commands of the program's own */

@@ -17,6 +17,7 @@ import debian_package
 Guest = collections.namedtuple("Guest", "package kernel busybox")
 GUESTS = {
     "amd64": Guest("linux-image-amd64", "vmlinuz", False),
+    "arm64": Guest("linux-image-arm64", "vmlinuz", True),
     "ppc64el": Guest("linux-image-powerpc64le", "vmlinux", True),
 }
 

@@ -42,6 +42,15 @@ MOR_KEPT = " memmap=4M$0x10000000"
 # What QEMU loads at every reset, as the guest of mode mor knows.
 MOR_LOADED = "loader,addr=0x3000000,data=0x4d4f5221,data-len=4"
 
+# Firmware that is in flash, with variables it may write: its directory, the files of both, and
+# Debian's package. The others are QEMU's defaults.
+Flash = collections.namedtuple("Flash", "directory code variables package")
+
+FLASHES = {
+    "ovmf": Flash("/usr/share/OVMF", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "ovmf"),
+    "aavmf": Flash("/usr/share/AAVMF", "AAVMF_CODE.fd", "AAVMF_VARS.fd", "qemu-efi-aarch64"),
+}
+
 # How the guests of an architecture run: QEMU's program, Debian's packages of it and of the compiler
 # for guest-check, the machine and what goes with it, the console, and the devices and firmwares
 # there are, the first of each by default.
@@ -52,6 +61,9 @@ PLATFORMS = {
     # The CPU is one of Intel's since Linux leaves a TPM's random numbers alone on AMD's.
     "amd64": Platform("qemu-system-x86_64", "qemu-system-x86", "gcc", "q35", ["-cpu", "Westmere"],
                       256, "ttyS0", ("tpm-tis", "tpm-crb"), ("seabios", "ovmf")),
+    "arm64": Platform("qemu-system-aarch64", "qemu-system-arm",
+                      "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross", "virt",
+                      ["-cpu", "cortex-a57"], 512, "ttyAMA0", ("tpm-crb",), ("aavmf",)),
     # The capabilities are those that emulation does not have; QEMU would warn of each.
     "ppc64el": Platform("qemu-system-ppc64", "qemu-system-ppc",
                         "gcc-powerpc64le-linux-gnu and libc6-dev-ppc64el-cross",
@@ -215,19 +227,24 @@ class Run:
         return ["-plugin", f"{self.args.plugin},{options},stats={self.statistics_file}"]
 
     def _device_of_guest(self):
-        """As the guest has it: with a page the kernel takes larger commands."""
+        """As the guest has it: with a page the kernel takes larger commands; on Arm the device has
+        another name, and the firmware does not know it."""
+        if self.args.architecture == "arm64":
+            return self.args.device + "-arm"
         return self.args.device + ("-page" if "buffer=page" in self.args.properties else "")
 
     def _firmware_arguments(self):
-        """SeaBIOS and SLOF are QEMU's defaults; OVMF is in flash, with variables it may write."""
-        if self.args.firmware != "ovmf":
+        """The flash of firmware that is in one."""
+        flash = FLASHES.get(self.args.firmware)
+        if not flash:
             return []
-        code = os.path.join(self.args.ovmf, "OVMF_CODE_4M.fd")
-        variables = os.path.join(self.directory, "OVMF_VARS_4M.fd")
+        directory = self.args.flash or flash.directory
+        code = os.path.join(directory, flash.code)
+        variables = os.path.join(self.directory, flash.variables)
         if not os.path.exists(code):
-            raise Failure(f"there is no {code}; install the package ovmf")
+            raise Failure(f"there is no {code}; install the package {flash.package}")
         if not os.path.exists(variables):
-            shutil.copyfile(os.path.join(self.args.ovmf, "OVMF_VARS_4M.fd"), variables)
+            shutil.copyfile(os.path.join(directory, flash.variables), variables)
         return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
                 "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
 
@@ -380,11 +397,16 @@ def run_irq(run):
     report_swtpm_end(run)
 
 
-def run_persist(run):
-    """Storage is written, the guest reboots, and later a new QEMU runs on the same state."""
+def run_reboot(run):
+    """Storage is written, the guest reboots, and everything holds."""
     run.start_swtpm()
     attempt(run, "persist", ["3", "0"])
     report_swtpm_end(run)
+
+
+def run_persist(run):
+    """The same, and later a new QEMU runs on the same state."""
+    run_reboot(run)
     run.start_swtpm()
     run.tap.comment("a new QEMU on the same state")
     attempt(run, "persist", ["0"])
@@ -545,9 +567,10 @@ def run_bulk(run):
     report_swtpm_end(run)
 
 
-MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "persist": run_persist,
-         "dead": run_dead, "compare": run_compare, "bulk": run_bulk, "ppi": run_ppi,
-         "ppi-reject": run_ppi, "mor": run_mor, "mor-linux": run_mor_linux, "show": run_show,
+MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "reboot": run_reboot,
+         "persist": run_persist, "dead": run_dead, "compare": run_compare, "bulk": run_bulk,
+         "ppi": run_ppi, "ppi-reject": run_ppi, "mor": run_mor, "mor-linux": run_mor_linux,
+         "show": run_show,
          "fetch": run_fetch}
 
 
@@ -566,7 +589,7 @@ def parse_arguments():
     parser.add_argument("--device", help="one of the architecture's")
     parser.add_argument("--properties", default="", help="more properties of our device")
     parser.add_argument("--firmware", help="one of the architecture's")
-    parser.add_argument("--ovmf", default="/usr/share/OVMF", help="where OVMF_CODE_4M.fd is")
+    parser.add_argument("--flash", help="where OVMF_CODE_4M.fd or AAVMF_CODE.fd is")
     parser.add_argument("--tpmdev", choices=("libtpms", "emulator"), default="libtpms")
     parser.add_argument("--tpm", choices=("1.2", "2.0"), default="2.0", help="the TPM's version")
     parser.add_argument("--machine", help="on amd64 q35 (default) or pc")
