@@ -560,7 +560,7 @@ static bool prepare_virt(GError **error)
     TPMAcpiConfig config = TPM_ACPI_CONFIG_INIT;
 
     config.base = plugin.base;
-    config.name = "TPM0";
+    config.platform = TPM_ACPI_PLATFORM_ARM;
     if (plugin.loader) {
         return prepare_loader(&config, error);
     }
