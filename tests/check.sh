@@ -78,7 +78,9 @@ run()
     for suite in "$@"; do
         suites+=(--suite "$suite")
     done
-    meson test -C "$build_root/$variant" --no-rebuild --logbase "$log" "${suites[@]}" || true
+    # One more than there are processors: many a test waits for a guest or for a process to end.
+    meson test -C "$build_root/$variant" --no-rebuild --logbase "$log" \
+        --num-processes $(($(nproc) + 1)) "${suites[@]}" || true
     logs+=("$log=$build_root/$variant/meson-logs/$log.json")
 }
 
