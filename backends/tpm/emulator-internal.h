@@ -3,6 +3,7 @@
  * The `emulator` backend's parts among themselves: swtpm behind two sockets.
  *
  *     emulator.c          the backend's class, what is told to the device and on which thread
+ *     emulator-new.c      its configuration, and how it comes into being
  *     emulator-start.c    connecting, the handshake, the power cycle: one step after the other
  *     emulator-io.c       one message under way on each channel; what its reply means
  *     emulator-control.c  the messages' bytes        emulator-channel.c  the sockets
@@ -138,6 +139,13 @@ GError *tpm_emulator_error(Emulator *emulator, TPMError code, const char *format
 
 /* There is no TPM any more, but the connection is good. Takes the error. */
 void tpm_emulator_report_failure(Emulator *emulator, GError *error);
+
+/* Close the connection and free it all but for what a source still needs. */
+void tpm_emulator_close(Emulator *emulator);
+
+/* emulator-new.c: TPMBackendClass.create() and its options */
+TPMBackend *tpm_emulator_create(const TPMOptions *options, GError **error);
+extern const char *const tpm_emulator_options[];
 
 /* emulator-start.c */
 
