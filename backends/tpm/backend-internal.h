@@ -26,6 +26,9 @@ typedef struct TPMBackendClient {
     void (*established)(void *client, bool established);
     /* The TPM failed while there was nothing to do. */
     void (*failed)(void *client, const GError *error);
+    /* After a failure, of a start too, it takes commands again; NULL for a client that need not
+     * know. */
+    void (*recovered)(void *client);
 } TPMBackendClient;
 
 /*

@@ -23,7 +23,7 @@ typedef enum BackendState {
     BACKEND_EXECUTING, /* submit() was called and not answered */
     BACKEND_OPEN,      /* in a hash sequence, waiting for its next step */
     BACKEND_HASHING,   /* hash() was called and not answered */
-    BACKEND_FAILED,    /* failed(); only start() leads out of it */
+    BACKEND_FAILED,    /* failed(); start() and recovered() lead out of it */
 } BackendState;
 
 /* What a client is to be told; several can wait when they must be told on the host's context. */
@@ -33,6 +33,7 @@ typedef enum News {
     NEWS_ESTABLISHED = 1 << 2,
     NEWS_FAILED = 1 << 3,
     NEWS_HASHED = 1 << 4,
+    NEWS_RECOVERED = 1 << 5,
 } News;
 
 struct TPMBackend {
@@ -46,10 +47,13 @@ struct TPMBackend {
 
     GMutex lock; /* for all below */
     BackendState state;
+    unsigned cycle; /* starts so far */
+    TPMBackendLink link;
     size_t buffer_size; /* what device and TPM agreed on at the last start */
     TPMCommand command; /* the one under way */
     uint8_t *command_data;
     TPMHashStep hash_step; /* the one under way */
+    bool hash_lost;        /* the TPM failed between two steps, which the client may not know */
     size_t hash_size;
     uint8_t *hash_data; /* of TPM_HASH_CHUNK_MAX bytes; NULL if it cannot hash */
 
@@ -228,6 +232,10 @@ static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
     }
     if (delivery->news & NEWS_HASHED) {
         callbacks->hashed(client, delivery->hash_error);
+    }
+    /* Last: of a failure and a recovery that wait together, the recovery is the later one. */
+    if (delivery->news & NEWS_RECOVERED && callbacks->recovered) {
+        callbacks->recovered(client);
     }
 }
 
@@ -413,6 +421,9 @@ void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
     g_mutex_lock(&backend->lock);
     g_assert(!is_busy(backend));
     backend->state = BACKEND_STARTING;
+    backend->cycle++;
+    backend->hash_lost = false;
+    backend->news &= ~(unsigned)NEWS_RECOVERED;
     backend->buffer_size = MIN(buffer_size, backend->tpm_buffer_size);
     buffer_size = backend->buffer_size;
     g_mutex_unlock(&backend->lock);
@@ -485,7 +496,11 @@ void tpm_backend_hash(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);
     backend->caller = g_thread_self();
-    if (backend->state == BACKEND_STOPPED || backend->state == BACKEND_FAILED) {
+    if (backend->hash_step == TPM_HASH_START) {
+        backend->hash_lost = false;
+    }
+    if (backend->state == BACKEND_STOPPED || backend->state == BACKEND_FAILED ||
+        backend->hash_lost) {
         g_clear_error(&backend->hash_error);
         backend->hash_error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM,
                                           "TPM backend '%s' has failed; the D-RTM measurement was "
@@ -564,6 +579,7 @@ void tpmdev_backend_started(TPMBackend *backend)
     switch (backend->state) {
     case BACKEND_STARTING:
         backend->state = BACKEND_READY;
+        backend->link = TPM_LINK_CONNECTED;
         backend->news |= NEWS_STARTED;
         break;
     case BACKEND_STOPPED:
@@ -625,9 +641,9 @@ void tpmdev_backend_hashed(TPMBackend *backend)
     tell_and_unlock(backend);
 }
 
-void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
+/* Called with the lock held, releases it. */
+static void failed_and_unlock(TPMBackend *backend, const GError *error)
 {
-    g_mutex_lock(&backend->lock);
     switch (backend->state) {
     case BACKEND_STARTING:
         g_clear_error(&backend->start_error);
@@ -642,9 +658,11 @@ void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
         backend->hash_error = g_error_copy(error);
         backend->news |= NEWS_HASHED;
         break;
+    case BACKEND_OPEN:
+        backend->hash_lost = true;
+        G_GNUC_FALLTHROUGH;
     case BACKEND_STOPPED:
     case BACKEND_READY:
-    case BACKEND_OPEN:
         g_clear_error(&backend->failure);
         backend->failure = g_error_copy(error);
         backend->news |= NEWS_FAILED;
@@ -653,7 +671,60 @@ void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
         break;
     }
     backend->state = BACKEND_FAILED;
+    backend->link = TPM_LINK_GONE;
+    backend->news &= ~(unsigned)NEWS_RECOVERED;
     tell_and_unlock(backend);
+}
+
+void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
+{
+    g_mutex_lock(&backend->lock);
+    failed_and_unlock(backend, error);
+}
+
+unsigned tpmdev_backend_get_cycle(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    unsigned cycle = backend->cycle;
+    g_mutex_unlock(&backend->lock);
+    return cycle;
+}
+
+void tpmdev_backend_failed_in_cycle(TPMBackend *backend, unsigned cycle, const GError *error)
+{
+    g_mutex_lock(&backend->lock);
+    if (cycle == backend->cycle) {
+        failed_and_unlock(backend, error);
+    } else {
+        g_mutex_unlock(&backend->lock);
+    }
+}
+
+void tpmdev_backend_recovered(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    switch (backend->state) {
+    case BACKEND_FAILED:
+        backend->state = BACKEND_READY;
+        backend->link = TPM_LINK_CONNECTED;
+        backend->news |= NEWS_RECOVERED;
+        break;
+    case BACKEND_STOPPED:
+    case BACKEND_STARTING:
+    case BACKEND_READY:
+    case BACKEND_EXECUTING:
+    case BACKEND_OPEN:
+    case BACKEND_HASHING:
+        break;
+    }
+    tell_and_unlock(backend);
+}
+
+void tpmdev_backend_set_link(TPMBackend *backend, TPMBackendLink link)
+{
+    g_mutex_lock(&backend->lock);
+    backend->link = (unsigned)link <= TPM_LINK_GONE ? link : TPM_LINK_GONE;
+    g_mutex_unlock(&backend->lock);
 }
 
 void tpmdev_backend_set_established(TPMBackend *backend, bool established)

@@ -369,10 +369,21 @@ static void on_failed(void *client, const GError *error)
     tpm_device_leave(device);
 }
 
+static void on_recovered(void *client)
+{
+    TPMDevice *device = client;
+
+    g_mutex_lock(&device->lock);
+    /* What tpmdev_device_wait_ready() would say is no longer so. */
+    g_clear_error(&device->request.start_error);
+    tpm_device_leave(device);
+}
+
 const TPMBackendClient tpm_request_client = {
     .started = on_started,
     .completed = on_completed,
     .hashed = on_hashed,
     .established = on_established,
     .failed = on_failed,
+    .recovered = on_recovered,
 };

@@ -27,13 +27,15 @@
  *   complete   dropped    dropped   dropped     → READY      dropped    dropped   dropped
  *   hashed     dropped    dropped   dropped     dropped      dropped    → OPEN    dropped
  *   failed     → FAILED   → FAILED  → FAILED    → FAILED     → FAILED   → FAILED  stays
+ *   recovered  dropped    dropped   dropped     dropped      dropped    dropped   → READY
  *
  * OPEN is a D-RTM hash sequence between two of its steps; the answer to its end leads to READY.
  * "failure": the command is answered at once with the failure response of the TPM's version, a
  * step of a hash sequence with an error.
  * "refused": an error of the device side that cannot happen through libtpmdev's own devices.
  * "dropped": ignored; a backend that answers twice or late does no harm. A command under way
- * when a backend fails ends with the failure response, a hash sequence with an error.
+ * when a backend fails ends with the failure response, a hash sequence with an error; it has ended
+ * for a TPM that recovers, too, and what steps of it may follow are answered with an error.
  */
 #ifndef TPMDEV_BACKEND_H
 #define TPMDEV_BACKEND_H
@@ -436,6 +438,62 @@ void tpmdev_backend_hashed(TPMBackend *backend);
  */
 TPMDEV_EXPORT
 void tpmdev_backend_failed(TPMBackend *backend, const GError *error);
+
+/**
+ * tpmdev_backend_get_cycle: which power cycle the TPM is in
+ *
+ * Any thread may call it. Returns a number that is another one in every call of start(), and 0
+ * before the first. For tpmdev_backend_failed_in_cycle().
+ */
+TPMDEV_EXPORT
+unsigned tpmdev_backend_get_cycle(TPMBackend *backend);
+
+/**
+ * tpmdev_backend_failed_in_cycle: the TPM has failed, unless it has been started once more
+ * @cycle: what tpmdev_backend_get_cycle() returned in the start() that this failure is of
+ * @error: what happened, in words; copied
+ *
+ * For a class with a thread of its own. A device may start the TPM in the very moment in which
+ * that thread is about to report a failure from before; tpmdev_backend_failed() would then be taken
+ * for the answer to a start that has not failed. This one is dropped. Any thread may call it.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_failed_in_cycle(TPMBackend *backend, unsigned cycle, const GError *error);
+
+/**
+ * tpmdev_backend_recovered: the TPM is back by itself, with the state the guest knows
+ *
+ * After tpmdev_backend_failed(): commands are carried out again, and no start() was needed. Only
+ * for a TPM that has lost nothing of what it held, volatile state included; one that has, a
+ * swtpm that was started anew without its state, say, stays failed until the guest's machine is
+ * reset. Any thread may call it.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_recovered(TPMBackend *backend);
+
+/**
+ * TPMBackendLink: the way to the TPM
+ * @TPM_LINK_CONNECTED:       it is there
+ * @TPM_LINK_RESYNCHRONISING: it was lost, and the backend is about to find the TPM again
+ * @TPM_LINK_GONE:            there is none
+ */
+typedef enum TPMBackendLink {
+    TPM_LINK_CONNECTED,
+    TPM_LINK_RESYNCHRONISING,
+    TPM_LINK_GONE,
+} TPMBackendLink;
+
+/**
+ * tpmdev_backend_set_link: what has become of the way to the TPM
+ * @link: its state; any other number is taken as TPM_LINK_GONE
+ *
+ * For people and for the host's management; what the guest sees depends on none of it. A new
+ * backend is connected, and so is one that has started or recovered; one that has failed is gone.
+ * A class need only say what these do not: TPM_LINK_RESYNCHRONISING, above all. Any thread may
+ * call it.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_set_link(TPMBackend *backend, TPMBackendLink link);
 
 /**
  * tpmdev_backend_set_established: the state of the tpmEstablished flag

@@ -154,12 +154,18 @@ static void on_failed(void *client, const GError *error)
     note(client, 'F', error);
 }
 
+static void on_recovered(void *client)
+{
+    note(client, 'R', NULL);
+}
+
 static const TPMBackendClient client_callbacks = {
     .started = on_started,
     .completed = on_completed,
     .hashed = on_hashed,
     .established = on_established,
     .failed = on_failed,
+    .recovered = on_recovered,
 };
 
 /* ---- life ---- */

@@ -35,7 +35,7 @@ typedef struct ClassNotes {
 /* What the client was told: a letter for each piece of news, in order. */
 typedef struct ClientNotes {
     /* S started, s start failed, C completed, H hashed, h hash failed, E and e established, F
-     * failed */
+     * failed, R recovered */
     char news[64];
     GThread *thread;
     char *error; /* the last message, or NULL */

@@ -68,6 +68,27 @@ static void test_a_failure_under_a_step_says_why(void **state)
                         "TPM backend 'tpm0' has failed; the D-RTM measurement was not made");
 }
 
+/* The client may send the next step before it hears of the failure. */
+static void test_a_recovery_brings_no_sequence_back(void **state)
+{
+    BackendFixture *fixture = *state;
+
+    fixture_make_ready(fixture);
+    fixture_hash(fixture, TPM_HASH_START);
+    tpmdev_backend_hashed(fixture->backend);
+    fixture_fail(fixture, "swtpm went away");
+    tpmdev_backend_recovered(fixture->backend);
+    fixture_forget(fixture);
+    fixture_hash(fixture, TPM_HASH_DATA);
+    fixture_hash(fixture, TPM_HASH_END);
+    assert_news(fixture, "hh");
+    assert_int_equal(fixture->klass.hashes, 0);
+    fixture_hash(fixture, TPM_HASH_START);
+    assert_int_equal(fixture->klass.hashes, 1);
+    tpmdev_backend_hashed(fixture->backend);
+    assert_news(fixture, "hhH");
+}
+
 static void hashed(BackendFixture *fixture)
 {
     tpmdev_backend_set_established(fixture->backend, true);
@@ -165,6 +186,7 @@ int main(void)
         WITH_FIXTURE(test_the_end_of_a_sequence_makes_room_for_commands),
         WITH_FIXTURE(test_the_data_of_a_step_is_the_backends_own),
         WITH_FIXTURE(test_a_failure_under_a_step_says_why),
+        WITH_FIXTURE(test_a_recovery_brings_no_sequence_back),
         WITH_FIXTURE(test_news_of_a_step_waits_for_the_hosts_context_behind_the_flag),
         WITH_FIXTURE(test_a_new_client_hears_nothing_of_a_step_of_before),
         cmocka_unit_test(test_the_info_says_whether_it_can),

@@ -25,7 +25,8 @@ typedef enum Call {
     STARTED,
     COMPLETE,
     HASHED,
-    FAIL
+    FAIL,
+    RECOVER
 } Call;
 
 /* What a call must do in a state. */
@@ -119,13 +120,21 @@ static const Cell table[] = {
     { OPEN, FAIL, "F", 0, FAILED, false },
     { HASHING, FAIL, "h", 0, FAILED, false },
     { FAILED, FAIL, "", 0, FAILED, false },
+
+    { STOPPED, RECOVER, "", 0, STOPPED, false },
+    { STARTING, RECOVER, "", 0, STARTING, false },
+    { READY, RECOVER, "", 0, READY, false },
+    { EXECUTING, RECOVER, "", 0, EXECUTING, false },
+    { OPEN, RECOVER, "", 0, OPEN, false },
+    { HASHING, RECOVER, "", 0, HASHING, false },
+    { FAILED, RECOVER, "R", 0, READY, false },
 };
 
 static const char *const state_names[] = { "stopped", "starting", "ready", "executing",
                                            "open",    "hashing",  "failed" };
 static const char *const call_names[] = { "start",    "submit", "hash_start", "hash_data",
                                           "hash_end", "cancel", "started",    "complete",
-                                          "hashed",   "failed" };
+                                          "hashed",   "failed", "recovered" };
 
 static void make_call(BackendFixture *fixture, Call call)
 {
@@ -159,6 +168,9 @@ static void make_call(BackendFixture *fixture, Call call)
         break;
     case FAIL:
         fixture_fail(fixture, "out of order");
+        break;
+    case RECOVER:
+        tpmdev_backend_recovered(fixture->backend);
         break;
     }
 }

@@ -71,6 +71,34 @@ static void test_news_that_waited_is_told_in_one_order(void **state)
     assert_news(fixture, "EFS");
 }
 
+static void answer_recovered(BackendFixture *fixture)
+{
+    tpmdev_backend_recovered(fixture->backend);
+}
+
+/* A recovery is told behind the failure it ends, and not at all when another failure follows. */
+static void test_a_recovery_that_waited_is_told_as_things_stand(void **state)
+{
+    BackendFixture *fixture = *state;
+
+    fixture_bind_to_context(fixture);
+    fixture_on_thread(fixture, answer_failed);
+    fixture_on_thread(fixture, answer_recovered);
+    iterate_context(fixture);
+    assert_news(fixture, "FR");
+
+    fixture_on_thread(fixture, answer_failed);
+    fixture_on_thread(fixture, answer_recovered);
+    fixture_on_thread(fixture, answer_failed);
+    iterate_context(fixture);
+    assert_news(fixture, "FRF");
+
+    fixture_on_thread(fixture, answer_recovered);
+    tpm_backend_start(fixture->backend, FIXTURE_BUFFER_SIZE);
+    iterate_context(fixture);
+    assert_news(fixture, "FRF");
+}
+
 /* The thread that runs the context may be told at once: it is there already. */
 static void test_news_from_the_hosts_context_is_told_at_once(void **state)
 {
@@ -340,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(test_news_of_another_thread_waits_for_the_hosts_context),
         WITH_FIXTURE(test_news_that_waited_is_told_in_one_order),
+        WITH_FIXTURE(test_a_recovery_that_waited_is_told_as_things_stand),
         WITH_FIXTURE(test_news_from_the_hosts_context_is_told_at_once),
         WITH_FIXTURE(test_an_answer_from_within_a_call_is_told_at_once),
         WITH_FIXTURE(test_an_answer_of_another_thread_during_a_call_waits),

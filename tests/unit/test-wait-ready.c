@@ -92,6 +92,18 @@ static void test_failed_start_is_told_in_its_own_words(void **state)
     assert_ready(machine);
 }
 
+static void test_failed_start_is_forgotten_when_the_tpm_recovers(void **state)
+{
+    TISMachine *machine = *state;
+
+    machine->tpm->start_fails = true;
+    tis_machine_plug(machine);
+    assert_not_ready(machine, LONG_NS, TPM_ERROR_IO, "was told to fail");
+    tpmdev_backend_recovered(machine->tpm->backend);
+    assert_ready(machine);
+    assert_int_equal(machine->tpm->starts, 1);
+}
+
 /* The emulator's start is a dozen messages, which come by the context's sources or by poll(). */
 static void test_emulator_starts_without_its_context(void **state)
 {
@@ -128,6 +140,7 @@ int main(void)
         TEST(test_hosts_context_need_not_run),
         TEST(test_wait_has_an_end_when_the_tpm_has_none),
         TEST(test_failed_start_is_told_in_its_own_words),
+        TEST(test_failed_start_is_forgotten_when_the_tpm_recovers),
         cmocka_unit_test(test_emulator_starts_without_its_context),
     };
 
