@@ -197,6 +197,12 @@ size_t tpmdev_backend_get_buffer_size(const TPMBackend *backend)
     return backend->tpm_buffer_size;
 }
 
+gboolean tpmdev_backend_can_migrate(TPMBackend *backend, GError **error)
+{
+    return !TPM_CLASS_HAS(backend->klass, can_migrate) ||
+           backend->klass->can_migrate(backend->self, error);
+}
+
 GMainContext *tpmdev_backend_get_context(TPMBackend *backend)
 {
     return backend->context;

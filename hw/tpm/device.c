@@ -351,6 +351,11 @@ TPMBackend *tpmdev_device_get_backend(const TPMDevice *device)
     return device->backend;
 }
 
+gboolean tpmdev_device_can_migrate(TPMDevice *device, GError **error)
+{
+    return tpmdev_backend_can_migrate(device->backend, error);
+}
+
 bool tpmdev_device_get_irq_level(TPMDevice *device)
 {
     g_mutex_lock(&device->lock);

@@ -210,6 +210,14 @@ typedef struct TPMBackendClass {
      * says so.
      */
     void (*hash)(void *self, TPMHashStep step, const uint8_t *data, size_t size);
+
+    /**
+     * can_migrate: (optional) can the TPM's state be taken to another host?
+     *
+     * Must not block; any thread may call it, also two at once. Without it nothing speaks against
+     * it. Returns true, or false with TPM_ERROR_UNSUPPORTED that says why not.
+     */
+    bool (*can_migrate)(void *self, GError **error);
 } TPMBackendClass;
 
 /**
@@ -356,6 +364,18 @@ TPMVersion tpmdev_backend_get_version(const TPMBackend *backend);
 /** tpmdev_backend_get_buffer_size: bytes of the largest command it takes; any thread */
 TPMDEV_EXPORT
 size_t tpmdev_backend_get_buffer_size(const TPMBackend *backend);
+
+/**
+ * tpmdev_backend_can_migrate: can a machine with this TPM be saved or migrated?
+ * @backend: the backend
+ * @error:   where the reason is given
+ *
+ * For a hypervisor to ask before it tries, and to tell its user. Any thread may call it; it never
+ * waits. Returns TRUE when nothing speaks against it, or FALSE with TPM_ERROR_UNSUPPORTED that says
+ * what does: the state of a `passthrough` TPM stays in its chip.
+ */
+TPMDEV_EXPORT
+gboolean tpmdev_backend_can_migrate(TPMBackend *backend, GError **error);
 
 /**
  * tpmdev_backend_get_types: the types tpmdev_backend_new_from_string() knows

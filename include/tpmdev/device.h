@@ -380,6 +380,17 @@ TPMVersion tpmdev_device_get_version(const TPMDevice *device);
 TPMDEV_EXPORT
 TPMBackend *tpmdev_device_get_backend(const TPMDevice *device);
 
+/**
+ * tpmdev_device_can_migrate: can a machine with this device be saved or migrated?
+ * @device: the device
+ * @error:  where the reason is given
+ *
+ * Any thread may call it; it never waits. Returns TRUE, or FALSE with TPM_ERROR_UNSUPPORTED, as
+ * tpmdev_backend_can_migrate() of its TPM.
+ */
+TPMDEV_EXPORT
+gboolean tpmdev_device_can_migrate(TPMDevice *device, GError **error);
+
 /** tpmdev_device_get_irq_level: the present level of the interrupt line; any thread */
 TPMDEV_EXPORT
 bool tpmdev_device_get_irq_level(TPMDevice *device);

@@ -398,6 +398,7 @@ static void check_class(const void *klass, const void *info)
     TPMDevice *device = tpmdev_device_new(NULL, notes.backend, NULL, NULL, NULL);
 
     play_guest(device);
+    assert_true(tpmdev_device_can_migrate(device, &error)); /* nothing of it says no */
     tpmdev_device_reset(device);
     tpmdev_device_free(device);
     tpmdev_backend_unref(notes.backend);

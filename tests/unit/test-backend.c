@@ -341,6 +341,47 @@ static void test_polls_and_resets_of_the_flag_reach_the_class(void **state)
     assert_int_equal(fixture->klass.linger_ends, 1);
 }
 
+/* ---- migration ---- */
+
+static void test_nothing_speaks_against_migration_unless_the_class_says_so(void **state)
+{
+    BackendFixture *fixture = *state;
+    GError *error = NULL;
+
+    assert_true(tpmdev_backend_can_migrate(fixture->backend, &error));
+    assert_null(error);
+    assert_true(tpmdev_backend_can_migrate(fixture->backend, NULL));
+}
+
+static bool can_migrate_while_stopped(void *self, GError **error)
+{
+    BackendFixture *fixture = self;
+
+    if (fixture->klass.starts > 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED, "it has been started");
+        return false;
+    }
+    return true;
+}
+
+static void test_a_class_says_why_its_tpm_cannot_migrate(void **state)
+{
+    static TPMBackendClass asked;
+    BackendFixture *fixture = *state;
+    GError *error = NULL;
+
+    asked = fixture_class;
+    asked.can_migrate = can_migrate_while_stopped;
+    fixture_use_class(fixture, &asked);
+    assert_true(tpmdev_backend_can_migrate(fixture->backend, &error));
+    fixture->klass.starts = 1;
+    assert_false(tpmdev_backend_can_migrate(fixture->backend, NULL));
+    assert_false(tpmdev_backend_can_migrate(fixture->backend, &error));
+    assert_true(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED));
+    assert_string_equal(error->message, "it has been started");
+    g_error_free(error);
+}
+
 /* ---- the tpmEstablished flag ---- */
 
 static void test_the_established_flag_is_told_when_it_changes(void **state)
@@ -626,6 +667,8 @@ int main(void)
         WITH_FIXTURE(test_lingering_takes_both_poll_and_linger_end),
         WITH_FIXTURE(test_a_class_without_cancel_is_left_alone),
         WITH_FIXTURE(test_polls_and_resets_of_the_flag_reach_the_class),
+        WITH_FIXTURE(test_nothing_speaks_against_migration_unless_the_class_says_so),
+        WITH_FIXTURE(test_a_class_says_why_its_tpm_cannot_migrate),
         WITH_FIXTURE(test_the_established_flag_is_told_when_it_changes),
         WITH_FIXTURE(test_the_next_device_is_told_of_a_flag_that_is_set),
         WITH_FIXTURE(test_a_flag_set_before_there_is_a_device_is_told_to_it),
