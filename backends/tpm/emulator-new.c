@@ -10,6 +10,7 @@
 #include "builtin.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 /* How long creation may take in all. */
@@ -65,15 +66,24 @@ static bool shake_hands(Emulator *emulator, unsigned deadline_ms)
     return !emulator->failure;
 }
 
-static bool config_check(const TPMEmulatorConfig *config, GError **error)
+/* Bytes of the configuration of version 0.1; the members behind them came later, zero at first. */
+#define CONFIG_SIZE_0_1 (offsetof(TPMEmulatorConfig, path) + sizeof(const char *))
+
+/* As far as the program knows its members. */
+static bool config_take(const TPMEmulatorConfig *user_config, TPMEmulatorConfig *config,
+                        GError **error)
 {
     const char *wrong = NULL;
 
-    if (config->size < sizeof(*config)) {
+    *config = (TPMEmulatorConfig){ .size = sizeof(*config) };
+    if (user_config->size < CONFIG_SIZE_0_1) {
         wrong = "size must be sizeof(TPMEmulatorConfig)";
-    } else if (!config->id || !*config->id) {
+    } else {
+        memcpy(config, user_config, MIN(user_config->size, sizeof(*config)));
+    }
+    if (!wrong && (!config->id || !*config->id)) {
         wrong = "the id is empty; give the backend a name";
-    } else if (!config->path) {
+    } else if (!wrong && !config->path) {
         wrong = "the path is missing; name swtpm's control socket";
     }
     if (wrong) {
@@ -82,12 +92,15 @@ static bool config_check(const TPMEmulatorConfig *config, GError **error)
     return !wrong;
 }
 
-TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_ms, GError **error)
+TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *user_config, unsigned deadline_ms,
+                             GError **error)
 {
-    if (!config_check(config, error)) {
+    TPMEmulatorConfig config;
+
+    if (!config_take(user_config, &config, error)) {
         return NULL;
     }
-    Emulator *emulator = emulator_alloc(config);
+    Emulator *emulator = emulator_alloc(&config);
 
     if (shake_hands(emulator, deadline_ms)) {
         TPMBackendInfo info = {
@@ -98,7 +111,7 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_
         };
 
         emulator->backend =
-            tpmdev_backend_new(&tpm_backend_emulator_class, config->id, &info, emulator, error);
+            tpmdev_backend_new(&tpm_backend_emulator_class, config.id, &info, emulator, error);
     } else {
         g_propagate_error(error, g_steal_pointer(&emulator->failure));
     }
