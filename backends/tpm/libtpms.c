@@ -21,11 +21,11 @@
  * that was stored last.
  *
  * Neighbours: backend.c (stage 4 of 6) calls these functions and takes their answers;
- * libtpms-engine.c is the TPM.
+ * libtpms-engine.c is the TPM; libtpms-new.c makes one as its configuration says.
  */
 #include "builtin.h"
 #include "command.h"
-#include "libtpms-engine.h"
+#include "libtpms-internal.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -487,33 +487,12 @@ static void libtpms_destroy(void *self)
     tpm_unref(tpm);
 }
 
-static TPMBackend *libtpms_create(const TPMOptions *options, GError **error)
-{
-    TPMLibtpmsConfig config = {
-        .size = sizeof(config),
-        .id = tpmdev_options_get(options, "id"),
-        .directory = tpmdev_options_get(options, "dir"),
-    };
-
-    if (!config.directory || !*config.directory) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_MISSING_OPTION,
-                    "libtpms: parameter 'dir' is missing; give dir=DIRECTORY for the TPM's state");
-        return NULL;
-    }
-    if (!tpmdev_options_get_version(options, TPM_VERSION_2_0, &config.version, error)) {
-        return NULL;
-    }
-    return tpmdev_backend_libtpms_new(&config, error);
-}
-
-static const char *const libtpms_options[] = { "dir", "version", NULL };
-
 const TPMBackendClass tpm_backend_libtpms_class = {
     .size = sizeof(TPMBackendClass),
     .type = "libtpms",
     .description = "TPM of libtpms in this process",
-    .options = libtpms_options,
-    .create = libtpms_create,
+    .options = tpm_libtpms_options,
+    .create = tpm_libtpms_create,
     .start = libtpms_start,
     .submit = libtpms_submit,
     .poll = libtpms_poll,
@@ -525,23 +504,6 @@ const TPMBackendClass tpm_backend_libtpms_class = {
 };
 
 /* ---- making one ---- */
-
-static bool config_check(const TPMLibtpmsConfig *config, GError **error)
-{
-    const char *wrong = NULL;
-
-    if (config->size < sizeof(*config)) {
-        wrong = "size is not sizeof(TPMLibtpmsConfig)";
-    } else if (!config->directory || !*config->directory) {
-        wrong = "directory is empty; give an existing directory";
-    } else if (config->version != TPM_VERSION_1_2 && config->version != TPM_VERSION_2_0) {
-        wrong = "version is neither TPM_VERSION_1_2 nor TPM_VERSION_2_0";
-    }
-    if (wrong) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION, "TPMLibtpmsConfig: %s", wrong);
-    }
-    return !wrong;
-}
 
 /* The worker takes no signals: a handler of the host's would run on it, and SIGXFSZ would kill. */
 static GThread *worker_new(LibtpmsTPM *tpm, GError **error)
@@ -578,23 +540,16 @@ static LibtpmsTPM *tpm_new(TPMVersion version, LibtpmsEngine *engine, size_t buf
     return tpm;
 }
 
-TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **error)
+TPMBackend *tpm_libtpms_new(const char *id, TPMVersion version, LibtpmsEngine *engine,
+                            GError **error)
 {
-    if (!config_check(config, error)) {
-        return NULL;
-    }
-    LibtpmsEngine *engine = libtpms_engine_open(config->version, config->directory, error);
-
-    if (!engine) {
-        return NULL;
-    }
     TPMBackendInfo info = {
         .size = sizeof(info),
-        .version = config->version,
+        .version = version,
         .buffer_size = MIN(libtpms_engine_buffer_size_max(engine), TPM_BUFFER_SIZE_MAX),
         .hashing = true,
     };
-    LibtpmsTPM *tpm = tpm_new(config->version, engine, info.buffer_size);
+    LibtpmsTPM *tpm = tpm_new(version, engine, info.buffer_size);
 
     tpm->worker = worker_new(tpm, error);
     if (!tpm->worker) {
@@ -602,7 +557,7 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
         tpm_unref(tpm);
         return NULL;
     }
-    tpm->backend = tpmdev_backend_new(&tpm_backend_libtpms_class, config->id, &info, tpm, error);
+    tpm->backend = tpmdev_backend_new(&tpm_backend_libtpms_class, id, &info, tpm, error);
     if (!tpm->backend) {
         libtpms_destroy(tpm);
         return NULL;

@@ -358,6 +358,24 @@ static void assert_config_refused(Fixture *fixture, const TPMLibtpmsConfig *conf
     assert_error(fixture, TPM_ERROR_INVALID_OPTION, expected);
 }
 
+/* The members of version 0.1 are enough, and garbage behind them is none of ours. */
+static void test_a_config_of_version_0_1_makes_a_tpm(void **state)
+{
+    Fixture *fixture = *state;
+    struct {
+        TPMLibtpmsConfig config;
+        uint8_t garbage[64];
+    } wide;
+
+    memset(&wide, 0xA5, sizeof(wide));
+    wide.config.size = offsetof(TPMLibtpmsConfig, version) + 8; /* with its padding */
+    wide.config.id = "tpm0";
+    wide.config.directory = fixture->path;
+    wide.config.version = TPM_VERSION_2_0;
+    fixture->backend = tpmdev_backend_libtpms_new(&wide.config, &fixture->error);
+    assert_non_null(fixture->backend);
+}
+
 static void test_a_bad_config_is_refused(void **state)
 {
     Fixture *fixture = *state;
@@ -530,6 +548,7 @@ int main(void)
         TEST(test_a_missing_directory_is_refused),
         TEST(test_bad_options_are_refused),
         TEST(test_options_make_a_tpm),
+        TEST(test_a_config_of_version_0_1_makes_a_tpm),
         TEST(test_a_bad_config_is_refused),
         TEST(test_state_that_cannot_be_stored_fails_the_tpm_until_it_is_reset),
         TEST(test_a_failure_while_lingering_comes_in_poll),
