@@ -484,9 +484,10 @@ void tpmdev_backend_failed_in_cycle(TPMBackend *backend, unsigned cycle, const G
  * tpmdev_backend_recovered: the TPM is back by itself, with the state the guest knows
  *
  * After tpmdev_backend_failed(): commands are carried out again, and no start() was needed. Only
- * for a TPM that has lost nothing of what it held, volatile state included; one that has, a
- * swtpm that was started anew without its state, say, stays failed until the guest's machine is
- * reset. Any thread may call it.
+ * for a TPM of which the guest can believe what it believed before: one that has lost nothing of
+ * what it held, volatile state included, or one whose PCRs can vouch for nothing until the guest's
+ * machine is reset, as the emulator's are capped when swtpm comes back without its volatile state.
+ * Any thread may call it.
  */
 TPMDEV_EXPORT
 void tpmdev_backend_recovered(TPMBackend *backend);
