@@ -418,15 +418,24 @@ FakeBackend *fake_backend_new(TPMVersion version, FakeKind kind, size_t buffer_s
     return fake;
 }
 
+void fake_backend_settle(FakeBackend *fake)
+{
+    while (fake->thread) {
+        g_async_queue_push(fake->jobs, GUINT_TO_POINTER(JOB_QUIT));
+        g_thread_join(fake->thread);
+        fake->thread = NULL;
+        if (g_async_queue_length(fake->jobs) > 0) { /* what its last answer led to */
+            fake->thread = g_thread_new("fake-tpm", thread_run, fake);
+        }
+    }
+}
+
 void fake_backend_free(FakeBackend *fake)
 {
     bool *destroyed = fake->destroyed;
     const char *breach = fake->breach;
 
-    if (fake->thread) {
-        g_async_queue_push(fake->jobs, GUINT_TO_POINTER(JOB_QUIT));
-        g_thread_join(fake->thread);
-    }
+    fake_backend_settle(fake);
     tpmdev_backend_unref(fake->backend);
     bool freed = *destroyed;
     g_async_queue_unref(fake->jobs);

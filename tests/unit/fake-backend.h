@@ -97,6 +97,12 @@ FakeBackend *fake_backend_new(TPMVersion version, FakeKind kind, size_t buffer_s
  */
 void fake_backend_free(FakeBackend *fake);
 
+/*
+ * Wait until the thread has given every answer it owes, and its calls of the device have returned.
+ * When no other thread is at work any more.
+ */
+void fake_backend_settle(FakeBackend *fake);
+
 /* The response to give: any bytes, none with size 0. */
 void fake_backend_respond(FakeBackend *fake, const void *response, size_t size);
 
