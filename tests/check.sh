@@ -69,12 +69,14 @@ build()
 logs=()
 
 # Run suites of a variant; what fails is counted at the end: run VARIANT LOG SUITE... What the plain
-# build has run and a sanitizer has nothing to see in is of the suite `once`.
+# build has run and a sanitizer has nothing to see in is of the suite `once`, and what has only one
+# thread, and takes its time, is of the suite `alone`.
 run()
 {
     local variant=$1 log=$2 suites=()
     shift 2
     [ "$variant" = plain ] || suites+=(--no-suite once)
+    [ "$variant" != tsan ] || suites+=(--no-suite alone)
     for suite in "$@"; do
         suites+=(--suite "$suite")
     done
