@@ -63,6 +63,15 @@ void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality);
 /* While a start is under way: see to its end without the host's context being run. */
 void tpm_backend_pump(TPMBackend *backend);
 
+/* Is there a client? It may be gone in the next moment. Any thread may ask. */
+bool tpm_backend_is_bound(TPMBackend *backend);
+
+/*
+ * Let the client's host know of an error that changes nothing: a TPM that has failed, and is looked
+ * for, cannot be had for another reason than before. Any thread may call it.
+ */
+void tpm_backend_report(TPMBackend *backend, const GError *error);
+
 /* Can the TPM do the D-RTM hash sequence? */
 bool tpm_backend_can_hash(const TPMBackend *backend);
 

@@ -398,6 +398,23 @@ void tpm_backend_unbind(TPMBackend *backend)
     }
 }
 
+bool tpm_backend_is_bound(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    bool bound = backend->callbacks != NULL;
+    g_mutex_unlock(&backend->lock);
+    return bound;
+}
+
+void tpm_backend_report(TPMBackend *backend, const GError *error)
+{
+    g_mutex_lock(&backend->lock);
+    g_clear_error(&backend->failure);
+    backend->failure = g_error_copy(error);
+    backend->news |= NEWS_FAILED;
+    tell_and_unlock(backend);
+}
+
 /* ---- the device side of the table ---- */
 
 /* Every call of the class goes through here: news it brings may be told on this thread. */

@@ -24,16 +24,17 @@
 #define TPM12_TAG_RSP       0x00C4u
 
 /* Return codes: TPM 2.0 Part 2 "TPM_RC"; TPM 1.2 Part 2 "Return Codes". */
-#define TPM2_RC_SUCCESS      0x000u
-#define TPM2_RC_VALUE        0x084u
-#define TPM2_RC_INITIALIZE   0x100u
-#define TPM2_RC_FAILURE      0x101u
-#define TPM2_RC_COMMAND_SIZE 0x142u
-#define TPM2_RC_CANCELED     0x909u
-#define TPM12_SUCCESS        0x00u
-#define TPM12_FAIL           0x09u
-#define TPM12_BAD_PARAM_SIZE 0x19u
-#define TPM12_BADTAG         0x1Eu
+#define TPM2_RC_SUCCESS        0x000u
+#define TPM2_RC_VALUE          0x084u
+#define TPM2_RC_INITIALIZE     0x100u
+#define TPM2_RC_FAILURE        0x101u
+#define TPM2_RC_COMMAND_SIZE   0x142u
+#define TPM2_RC_CANCELED       0x909u
+#define TPM12_SUCCESS          0x00u
+#define TPM12_FAIL             0x09u
+#define TPM12_BAD_PARAM_SIZE   0x19u
+#define TPM12_BADTAG           0x1Eu
+#define TPM12_INVALID_POSTINIT 0x26u
 
 static inline uint16_t tpm_get_be16(const uint8_t *p)
 {

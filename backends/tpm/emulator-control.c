@@ -27,6 +27,7 @@ static const SwtpmMessage messages[] = {
     { SWTPM_HASH_DATA, "HASH_DATA", 4, 4 }, /* the number of bytes that follow */
     { SWTPM_HASH_END, "HASH_END", 0, 4 },
     { SWTPM_CANCEL_TPM_CMD, "CANCEL_TPM_CMD", 0, 4 },
+    { SWTPM_STORE_VOLATILE, "STORE_VOLATILE", 0, 4 },
     { SWTPM_RESET_TPMESTABLISHED, "RESET_TPMESTABLISHED", 4, 4 },
     { SWTPM_STOP, "STOP", 0, 4 },
     { SWTPM_SET_DATAFD, "SET_DATAFD", 0, 4 },

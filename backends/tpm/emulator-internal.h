@@ -6,6 +6,10 @@
  *     emulator-new.c      its configuration, and how it comes into being
  *     emulator-start.c    connecting, the handshake, the power cycle: one step after the other
  *     emulator-io.c       one message under way on each channel; what its reply means
+ *     emulator-deadline.c how long each may take, and the clock
+ *     emulator-return.c   the way back, when swtpm did not answer or has gone
+ *     emulator-restore.c  what a TPM that was reset under its guest has to go through
+ *     emulator-after.c    what follows a command before its response is told
  *     emulator-control.c  the messages' bytes        emulator-channel.c  the sockets
  *
  * Everything is driven by non-blocking I/O, on whichever thread comes: a device's call, or the
@@ -20,10 +24,14 @@
 
 #include <stdbool.h>
 
-/* What is being done before the TPM is ready, in order; each is one message and its reply. */
+/*
+ * What is being done that no guest's command or wish is part of, in order; each is one message and
+ * its reply, or one command and its response.
+ */
 typedef enum EmulatorStep {
     STEP_NONE,
     /* the handshake, for a new connection */
+    STEP_CONNECT, /* the peer is on its way; look again at retry_at */
     STEP_SET_DATAFD,
     STEP_PROBE_2_0,
     STEP_PROBE_1_2,
@@ -31,20 +39,51 @@ typedef enum EmulatorStep {
     STEP_ASK_BUFFER_SIZE, /* when the backend is made: what does swtpm take? */
     /* the power cycle */
     STEP_DRAIN, /* an abandoned command must end first */
+    STEP_SHUTDOWN_STATE,
+    STEP_SHUTDOWN_CLEAR,
     STEP_STOP,
+    STEP_DISCARD, /* INIT that takes stored volatile state, so that it is gone */
+    STEP_STOP_DISCARDED,
     STEP_GET_BUFFER_SIZE,
     STEP_STOP_AGAIN,
     STEP_SET_BUFFER_SIZE,
     STEP_INIT,
+    /* the return: a TPM that the guest had started */
+    STEP_CHECK_BUFFER_SIZE,
+    STEP_SET_LOCALITY,
+    STEP_RESTORE, /* one command after another, as EmulatorRestore says */
+    /* the end of both */
     STEP_GET_ESTABLISHED,
+    /* between a command and its answer */
+    STEP_LEARN_SESSION,
+    STEP_LEARN_IDENTITY,
+    STEP_STORE_VOLATILE,
 } EmulatorStep;
+
+/* The commands of STEP_RESTORE. */
+typedef enum EmulatorRestore {
+    RESTORE_STARTUP,
+    RESTORE_CHECK_SESSION,
+    RESTORE_CHECK_IDENTITY,
+    RESTORE_SELF_TEST,
+    RESTORE_CAP,
+    RESTORE_LOCK,
+    RESTORE_GET_SESSION,
+} EmulatorRestore;
+
+/* What the steps are to lead to. */
+typedef enum EmulatorGoal {
+    GOAL_MADE,    /* a backend */
+    GOAL_STARTED, /* a TPM that has been power-cycled */
+    GOAL_RETURN,  /* the TPM the guest had, or the next best thing */
+} EmulatorGoal;
 
 /* What is under way on the data channel. */
 typedef enum EmulatorData {
     DATA_IDLE,
     DATA_WAITING,   /* the device's command has not been sent yet */
     DATA_SENT,      /* the device's command has been sent */
-    DATA_PROBING,   /* a command of the handshake has been sent */
+    DATA_OWN,       /* a command of the present step has been sent */
     DATA_ABANDONED, /* a command was sent whose device is gone */
 } EmulatorData;
 
@@ -63,15 +102,47 @@ typedef enum EmulatorNews {
     NEWS_COMPLETED = 1 << 2,
     NEWS_FAILED = 1 << 3,
     NEWS_HASHED = 1 << 4,
+    NEWS_RECOVERED = 1 << 5,
+    NEWS_REFUSED = 1 << 6, /* words for the host about a failure that goes on */
+    NEWS_LINK = 1 << 7,
 } EmulatorNews;
 
 /* No locality: the next command says which it has. */
 #define EMULATOR_NO_LOCALITY 0xFFu
 
+/* No deadline: later than any time. */
+#define EMULATOR_NEVER G_MAXINT64
+
+/* Bytes of the longest session and identity, and of the longest response that is held back. */
+#define EMULATOR_TOKEN_MAX 128u
+#define EMULATOR_HELD_MAX  64u
+
+/* Something a TPM says of itself that must be the same later; size 0: it has not said it. */
+typedef struct EmulatorToken {
+    size_t size;
+    uint8_t bytes[EMULATOR_TOKEN_MAX];
+} EmulatorToken;
+
+/* Time that stands still until a test lets it pass. */
+typedef struct EmulatorClock {
+    gint64 now; /* microseconds; the emulator's lock is for it */
+    struct Emulator *emulator;
+} EmulatorClock;
+
+/* How long swtpm may take, in milliseconds. */
+typedef struct EmulatorTimeouts {
+    unsigned control; /* every control message but INIT */
+    unsigned init;
+    unsigned short_command;
+    unsigned long_command;
+} EmulatorTimeouts;
+
 typedef struct Emulator {
     TPMBackend *backend; /* not a reference: it owns this; NULL until creation is over */
     char *id;
     char *path;
+    EmulatorTimeouts timeouts;
+    bool checkpoint;
 
     GMutex lock;   /* for all below */
     unsigned refs; /* the backend's, and one for each source */
@@ -97,7 +168,10 @@ typedef struct Emulator {
 
     /* The start. */
     EmulatorStep step;
-    bool starting;          /* the power cycle follows the handshake */
+    EmulatorGoal goal;
+    bool start_unanswered;  /* the device waits for the end of its start() */
+    bool stale_volatile;    /* there may be stored volatile state, which INIT would resume */
+    bool discarding;        /* and it must go */
     size_t wanted_size;     /* the device's buffer, in bytes */
     size_t tpm_buffer_size; /* the TPM's, as set by the last start */
 
@@ -106,13 +180,45 @@ typedef struct Emulator {
     TPMCommand command;     /* in DATA_WAITING */
     uint8_t locality;       /* the last one set, or EMULATOR_NO_LOCALITY */
     uint8_t asked_locality; /* the one being set, or set last */
-    bool lingering;         /* the device polls: complete from poll() alone */
+    uint16_t command_tag;   /* of the device's command that was sent last, and so the next */
+    uint32_t ordinal;
+    bool lingering; /* the device polls: complete from poll() alone */
     size_t response_size;
     uint8_t *response;
     size_t response_capacity; /* bytes of it; constant once the backend is made */
 
+    /* What is known of the TPM since it was power-cycled. */
+    bool used;              /* by TPM_Startup or a D-RTM: it has state that a restart loses */
+    bool started;           /* by TPM_Startup; an authorization may have been tried */
+    bool shut_down;         /* nothing came after the last TPM2_Shutdown */
+    EmulatorToken session;  /* is another one after each reset */
+    EmulatorToken identity; /* is another one in each TPM */
+    bool completing;        /* a response is here and will be told after the present steps */
+    size_t held_size;       /* bytes of it in `held`; 0: it is still in `response` */
+    uint8_t held[EMULATOR_HELD_MAX];
+
+    /* Deadlines; EMULATOR_NEVER for none. */
+    EmulatorClock *clock; /* a test's, or NULL */
+    gint64 data_deadline; /* 0: not worked out yet; and so the next */
+    gint64 request_deadline;
+    gint64 retry_at; /* connect again, or look whether the connection is there */
+    gint64 armed_at; /* when the source wakes by itself */
+
+    /* The way back. */
+    TPMBackendLink link;
+    bool returning;       /* it has failed, and goes back by itself */
+    bool kept_control;    /* the control channel has been there since before the failure */
+    bool spoiled;         /* a hash sequence was cut off: its TPM must not go on */
+    uint32_t probe_code;  /* what the probe was answered with */
+    EmulatorToken probed; /* and the session it told */
+    unsigned retry_ms;    /* the last wait */
+    bool was_reset;       /* it has come back with fresh PCRs */
+    EmulatorRestore restore;
+    unsigned capped; /* PCRs that have been, of those that are to be */
+
     /* The hash sequence: one step at a time, on the control channel. */
     EmulatorHash hash;
+    bool hash_open; /* it has begun and not ended */
     TPMHashStep hash_step;
     const uint8_t *hash_data; /* the backend's, until the step is answered */
     size_t hash_size;
@@ -122,6 +228,7 @@ typedef struct Emulator {
     bool established;
     size_t completed_size; /* of the response to be told; 0 for none */
     GError *failure;       /* why there is no TPM; NULL when there is one */
+    unsigned cycle;        /* the power cycle it is of */
     unsigned telling;      /* threads that are telling the device right now */
     bool start_wanted;     /* a start() came meanwhile */
     bool dying;
@@ -137,9 +244,6 @@ typedef struct Emulator {
 GError *tpm_emulator_error(Emulator *emulator, TPMError code, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
-/* There is no TPM any more, but the connection is good. Takes the error. */
-void tpm_emulator_report_failure(Emulator *emulator, GError *error);
-
 /* Close the connection and free it all but for what a source still needs. */
 void tpm_emulator_close(Emulator *emulator);
 
@@ -149,8 +253,14 @@ extern const char *const tpm_emulator_options[];
 
 /* emulator-start.c */
 
-/* Connect and begin the handshake; false when that failed at once, which is then reported. */
+/*
+ * Connect and begin the handshake; when the peer is on its way, look again at retry_at. False when
+ * that failed at once, which is then reported.
+ */
 bool tpm_emulator_connect(Emulator *emulator);
+
+/* Begin the power cycle; the connection is there. */
+void tpm_emulator_power_cycle(Emulator *emulator);
 
 /* Begin the power cycle, with connection and handshake before it if need be. */
 void tpm_emulator_begin_start(Emulator *emulator);
@@ -159,16 +269,89 @@ void tpm_emulator_begin_start(Emulator *emulator);
 void tpm_emulator_step(Emulator *emulator);
 
 /* The present step has its answer: a reply on the control channel, or a response. */
-void tpm_emulator_step_replied(Emulator *emulator, uint32_t result);
+void tpm_emulator_step_replied(Emulator *emulator, SwtpmCommand request, uint32_t result);
 void tpm_emulator_step_responded(Emulator *emulator);
+
+/* emulator-deadline.c */
+
+/* What time is it, in microseconds? */
+gint64 tpm_emulator_now(const Emulator *emulator);
+
+/* See to it that the source wakes for what is under way. No system call if it will anyway. */
+void tpm_emulator_arm(Emulator *emulator);
+
+/* Is it time for something? Then do it. */
+void tpm_emulator_deadlines(Emulator *emulator);
+
+/* emulator-return.c */
+
+/* There is no TPM any more, but the connection is good. Takes the error. */
+void tpm_emulator_report_failure(Emulator *emulator, GError *error);
+
+/* Close the connection, report the failure, and be on the way back. Takes the error. */
+void tpm_emulator_break(Emulator *emulator, GError *error);
+
+/* A command or a message has had no answer for too long. */
+void tpm_emulator_data_timed_out(Emulator *emulator, unsigned timeout_ms);
+void tpm_emulator_request_timed_out(Emulator *emulator, unsigned timeout_ms);
+
+/* It is time to connect once more. */
+void tpm_emulator_retry(Emulator *emulator);
+
+/* The handshake is over, and the guest wants its TPM back. */
+void tpm_emulator_decide(Emulator *emulator);
+
+/* The last step was taken: the TPM is ready. */
+void tpm_emulator_ready(Emulator *emulator);
+
+/* emulator-restore.c: STEP_RESTORE */
+void tpm_emulator_restore_step(Emulator *emulator);
+void tpm_emulator_restore_responded(Emulator *emulator);
+
+/* Is it the guest's TPM, as far as can be told? If so it needs no more than that, or a cap. */
+void tpm_emulator_check_identity(Emulator *emulator, bool was_reset);
+
+/* The session in the response to a probe; none if it tells none. */
+void tpm_emulator_read_session(const Emulator *emulator, EmulatorToken *session);
+
+/* The command a TPM of this version tells its session by. */
+const uint8_t *tpm_emulator_probe(TPMVersion version);
+
+/* Send the command that tells the TPM's identity; read it in the response. */
+void tpm_emulator_ask_identity(Emulator *emulator);
+void tpm_emulator_read_identity(const Emulator *emulator, EmulatorToken *identity);
+
+bool tpm_emulator_same_token(const EmulatorToken *a, const EmulatorToken *b);
+
+/* emulator-after.c */
+
+/* The device's command has its response: tell it, after what has to come before. */
+void tpm_emulator_after_command(Emulator *emulator);
+
+/* A hash sequence has ended. */
+void tpm_emulator_after_hash(Emulator *emulator);
+
+/* The present step between a command and its answer has its response or reply. */
+void tpm_emulator_after_responded(Emulator *emulator);
+void tpm_emulator_after_stored(Emulator *emulator);
+
+/* Must a TPM2_Shutdown come before the power goes? */
+bool tpm_emulator_needs_shutdown(const Emulator *emulator);
+
+#define TPM2_SU_CLEAR 0x0000u /* TPM 2.0 Part 2 "TPM_SU" */
+#define TPM2_SU_STATE 0x0001u
+
+/* Send TPM2_Shutdown of this type. */
+void tpm_emulator_send_shutdown(Emulator *emulator, uint16_t type);
 
 /* emulator-io.c */
 
-/* Close the connection. */
+/* Close the data channel, or both; nothing is under way any more. */
+void tpm_emulator_close_data(Emulator *emulator);
 void tpm_emulator_disconnect(Emulator *emulator);
 
-/* Close the connection and report the failure. Takes the error. */
-void tpm_emulator_break(Emulator *emulator, GError *error);
+/* Send a command of the present step. */
+void tpm_emulator_send_own(Emulator *emulator, const uint8_t *command, size_t size);
 
 /* Shall data wake the source? Cheap: the thread that waits need not be woken for it. */
 void tpm_emulator_watch_data(Emulator *emulator, bool watch);
@@ -200,7 +383,15 @@ bool tpm_emulator_wait(Emulator *emulator, gint64 deadline);
 
 /* ---- for tests ---- */
 
-/* tpmdev_backend_emulator_new() with a deadline of the caller's choice, in milliseconds. */
-TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_ms, GError **error);
+/*
+ * tpmdev_backend_emulator_new() with a deadline of the caller's choice, in milliseconds. With a
+ * clock, which lives as long as the backend, time passes when tpm_emulator_pass() is called, from
+ * the end of creation to the beginning of destruction.
+ */
+TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *config, unsigned deadline_ms,
+                             EmulatorClock *clock, GError **error);
+
+/* Let time pass, and do what it is time for. Not with the lock held. */
+void tpm_emulator_pass(EmulatorClock *clock, unsigned ms);
 
 #endif /* EMULATOR_INTERNAL_H */

@@ -20,25 +20,27 @@
 
 /* ---- the connection ---- */
 
-void tpm_emulator_disconnect(Emulator *emulator)
+void tpm_emulator_close_data(Emulator *emulator)
 {
     tpm_channel_close(&emulator->data_fd);
-    tpm_channel_close(&emulator->control_fd);
     emulator->shaken = false;
-    emulator->request = SWTPM_NONE;
-    emulator->reply_is_stale = false;
     emulator->want_cancel = false;
     emulator->want_reset_established = false;
     emulator->want_get_established = false;
     emulator->hash = HASH_IDLE;
+    emulator->hash_open = false;
     emulator->data = DATA_IDLE;
+    emulator->data_deadline = 0;
     emulator->locality = EMULATOR_NO_LOCALITY;
 }
 
-void tpm_emulator_break(Emulator *emulator, GError *error)
+void tpm_emulator_disconnect(Emulator *emulator)
 {
-    tpm_emulator_disconnect(emulator);
-    tpm_emulator_report_failure(emulator, error);
+    tpm_emulator_close_data(emulator);
+    tpm_channel_close(&emulator->control_fd);
+    emulator->request = SWTPM_NONE;
+    emulator->request_deadline = 0;
+    emulator->reply_is_stale = false;
 }
 
 void tpm_emulator_watch_data(Emulator *emulator, bool watch)
@@ -76,8 +78,8 @@ static const char *present_act(const Emulator *emulator)
     case DATA_SENT:
     case DATA_ABANDONED:
         return "a TPM command";
-    case DATA_PROBING:
-        return "the TPM command that asks for its version";
+    case DATA_OWN:
+        return emulator->shaken ? "a TPM command" : "the TPM command that asks for its version";
     case DATA_IDLE:
         break;
     }
@@ -128,6 +130,7 @@ static void send_message(Emulator *emulator, SwtpmCommand command, const uint8_t
         return;
     }
     emulator->request = command;
+    emulator->request_deadline = 0;
     emulator->reply_is_stale = false;
     emulator->reply_size = 0;
     if (!tpm_channel_send(emulator->control_fd, message, size, passed_fd)) {
@@ -147,7 +150,9 @@ void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t arg
 /* A locality that cannot be had fails the command that wants it, and no other. */
 static void locality_replied(Emulator *emulator, uint32_t result)
 {
-    if (result == 0) {
+    if (emulator->step == STEP_SET_LOCALITY) {
+        tpm_emulator_step_replied(emulator, SWTPM_SET_LOCALITY, result);
+    } else if (result == 0) {
         emulator->locality = emulator->asked_locality;
     } else {
         emulator->locality = EMULATOR_NO_LOCALITY;
@@ -166,7 +171,7 @@ static void established_replied(Emulator *emulator, uint32_t result)
     emulator->established = result == 0 && emulator->reply[SWTPM_ESTABLISHED_OFFSET] != 0;
     emulator->news |= NEWS_ESTABLISHED;
     if (emulator->step == STEP_GET_ESTABLISHED) {
-        tpm_emulator_step_replied(emulator, result);
+        tpm_emulator_step_replied(emulator, SWTPM_GET_TPMESTABLISHED, result);
     } else if (emulator->hash == HASH_ENDED) {
         emulator->hash = HASH_IDLE;
         emulator->news |= NEWS_HASHED;
@@ -211,9 +216,12 @@ static void hash_replied(Emulator *emulator, SwtpmCommand request, uint32_t resu
                                          tpm_swtpm_result_name(result)));
     } else if (request == SWTPM_HASH_END) {
         emulator->hash = HASH_ENDED;
+        emulator->hash_open = false;
         emulator->want_get_established = true;
+        tpm_emulator_after_hash(emulator);
     } else {
         emulator->hash = HASH_IDLE;
+        emulator->hash_open = true;
         emulator->news |= NEWS_HASHED;
     }
 }
@@ -227,6 +235,7 @@ static void control_replied(Emulator *emulator)
     SwtpmCommand request = emulator->request;
 
     emulator->request = SWTPM_NONE;
+    emulator->request_deadline = 0;
     if (emulator->reply_is_stale) {
         return;
     }
@@ -236,7 +245,8 @@ static void control_replied(Emulator *emulator)
     case SWTPM_STOP:
     case SWTPM_SET_BUFFERSIZE:
     case SWTPM_INIT:
-        tpm_emulator_step_replied(emulator, result);
+    case SWTPM_STORE_VOLATILE:
+        tpm_emulator_step_replied(emulator, request, result);
         break;
     case SWTPM_SET_LOCALITY:
         locality_replied(emulator, result);
@@ -295,12 +305,18 @@ bool tpm_emulator_send_command(Emulator *emulator, const uint8_t *command, size_
         return false;
     }
     emulator->data = data;
+    emulator->data_deadline = 0;
     emulator->response_size = 0;
     if (!tpm_channel_send(emulator->data_fd, command, size, -1)) {
         channel_lost(emulator, "data");
         return false;
     }
     return true;
+}
+
+void tpm_emulator_send_own(Emulator *emulator, const uint8_t *command, size_t size)
+{
+    tpm_emulator_send_command(emulator, command, size, DATA_OWN);
 }
 
 void tpm_emulator_answer_locally(Emulator *emulator, uint32_t code)
@@ -317,18 +333,20 @@ static void data_responded(Emulator *emulator)
     EmulatorData data = emulator->data;
 
     emulator->data = DATA_IDLE;
-    emulator->want_cancel = false; /* too late; it must not hit the next command */
+    emulator->data_deadline = 0;
+    emulator->request_deadline = 0; /* only now swtpm looks at what may have been sent meanwhile */
+    emulator->want_cancel = false;  /* too late; it must not hit the next command */
     switch (data) {
     case DATA_SENT:
-        emulator->completed_size = emulator->response_size;
-        emulator->news |= NEWS_COMPLETED;
+        tpm_emulator_after_command(emulator);
         break;
-    case DATA_PROBING:
+    case DATA_OWN:
         tpm_emulator_step_responded(emulator);
         break;
     case DATA_ABANDONED:
         if (emulator->step == STEP_DRAIN) {
-            emulator->step = STEP_STOP;
+            emulator->shut_down = false;
+            tpm_emulator_power_cycle(emulator);
         }
         break;
     case DATA_IDLE:
@@ -380,7 +398,7 @@ void tpm_emulator_pump_data(Emulator *emulator)
         }
         return;
     case DATA_SENT:
-    case DATA_PROBING:
+    case DATA_OWN:
     case DATA_ABANDONED:
         break;
     }
@@ -418,6 +436,8 @@ static void advance_command(Emulator *emulator)
                                  SWTPM_LOCALITY_ARGUMENT(command->locality), -1);
         }
     } else {
+        emulator->command_tag = tpm_header_tag(command->data);
+        emulator->ordinal = tpm_header_code(command->data);
         tpm_emulator_send_command(emulator, command->data, command->size, DATA_SENT);
     }
 }
@@ -442,13 +462,13 @@ static void advance_wishes(Emulator *emulator)
 
 void tpm_emulator_advance(Emulator *emulator)
 {
-    if (emulator->failure) {
-        return;
-    }
     if (emulator->step != STEP_NONE) {
-        if (!emulator->request && emulator->data != DATA_PROBING) {
+        if (!emulator->request && emulator->data != DATA_OWN) {
             tpm_emulator_step(emulator);
         }
+        return;
+    }
+    if (emulator->failure) {
         return;
     }
     if (emulator->data == DATA_WAITING) {
@@ -463,7 +483,7 @@ void tpm_emulator_pump(Emulator *emulator)
 {
     unsigned news = emulator->news;
 
-    if (!emulator->lingering) {
+    if (!emulator->lingering || emulator->data == DATA_OWN) {
         tpm_emulator_pump_data(emulator);
     }
     /* After news, the control channel can wait: if it has something it wakes the source again. */

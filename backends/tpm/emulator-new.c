@@ -8,6 +8,7 @@
 #include "emulator-internal.h"
 
 #include "builtin.h"
+#include "options.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,6 +16,22 @@
 
 /* How long creation may take in all. */
 #define CREATE_DEADLINE_MS 5000u
+
+/*
+ * How long swtpm may take, where the host does not say. The short commands take it microseconds,
+ * and the long ones seconds at most; but a host may be short of processors, and storage slow. The
+ * time for the long ones is that of Linux' driver for the generation of a key. A TPM 1.2 makes a
+ * key in its first INIT.
+ */
+#define CONTROL_TIMEOUT_MS 5000u
+#define SHORT_TIMEOUT_MS   5000u
+#define LONG_TIMEOUT_MS    300000u
+#define INIT_TIMEOUT_MS    60000u
+
+static unsigned timeout_or(unsigned timeout_ms, unsigned otherwise)
+{
+    return timeout_ms > 0 ? timeout_ms : otherwise;
+}
 
 static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
 {
@@ -25,6 +42,15 @@ static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
     g_cond_init(&emulator->told);
     emulator->id = g_strdup(config->id);
     emulator->path = g_strdup(config->path);
+    emulator->timeouts = (EmulatorTimeouts){
+        .control = timeout_or(config->control_timeout_ms, CONTROL_TIMEOUT_MS),
+        .init = timeout_or(config->init_timeout_ms, INIT_TIMEOUT_MS),
+        .short_command = timeout_or(config->short_timeout_ms, SHORT_TIMEOUT_MS),
+        .long_command = timeout_or(config->long_timeout_ms, LONG_TIMEOUT_MS),
+    };
+    emulator->checkpoint = config->checkpoint;
+    emulator->retry_at = EMULATOR_NEVER;
+    emulator->armed_at = EMULATOR_NEVER;
     emulator->control_fd = -1;
     emulator->data_fd = -1;
     emulator->epoll_fd = -1;
@@ -50,7 +76,14 @@ static bool shake_hands(Emulator *emulator, unsigned deadline_ms)
         tpm_emulator_advance(emulator);
     }
     while (emulator->step != STEP_NONE) {
-        if (!tpm_emulator_wait(emulator, deadline)) {
+        gint64 look = MIN(deadline, emulator->retry_at);
+        bool readable = tpm_emulator_wait(emulator, look);
+
+        if (readable) {
+            tpm_emulator_pump(emulator);
+        } else if (look < deadline) {
+            tpm_emulator_retry(emulator); /* the peer is on its way */
+        } else {
             const char *what =
                 emulator->request ? tpm_swtpm_command_name(emulator->request) : "a TPM command";
 
@@ -59,31 +92,29 @@ static bool shake_hands(Emulator *emulator, unsigned deadline_ms)
                                              "did not answer %s within %u ms; is it swtpm, and has "
                                              "it no other client?",
                                              what, deadline_ms));
-        } else {
-            tpm_emulator_pump(emulator);
         }
     }
     return !emulator->failure;
 }
 
-/* Bytes of the configuration of version 0.1; the members behind them came later, zero at first. */
-#define CONFIG_SIZE_0_1 (offsetof(TPMEmulatorConfig, path) + sizeof(const char *))
+/* The members a host knew nothing of when it was compiled are zero. */
+static TPMEmulatorConfig config_whole(const TPMEmulatorConfig *config)
+{
+    TPMEmulatorConfig whole = { .size = sizeof(whole) };
 
-/* As far as the program knows its members. */
-static bool config_take(const TPMEmulatorConfig *user_config, TPMEmulatorConfig *config,
-                        GError **error)
+    memcpy(&whole, config, MIN(config->size, sizeof(whole)));
+    return whole;
+}
+
+static bool config_check(const TPMEmulatorConfig *config, GError **error)
 {
     const char *wrong = NULL;
 
-    *config = (TPMEmulatorConfig){ .size = sizeof(*config) };
-    if (user_config->size < CONFIG_SIZE_0_1) {
+    if (config->size < offsetof(TPMEmulatorConfig, path) + sizeof(config->path)) {
         wrong = "size must be sizeof(TPMEmulatorConfig)";
-    } else {
-        memcpy(config, user_config, MIN(user_config->size, sizeof(*config)));
-    }
-    if (!wrong && (!config->id || !*config->id)) {
+    } else if (!config->id || !*config->id) {
         wrong = "the id is empty; give the backend a name";
-    } else if (!wrong && !config->path) {
+    } else if (!config->path) {
         wrong = "the path is missing; name swtpm's control socket";
     }
     if (wrong) {
@@ -92,17 +123,29 @@ static bool config_take(const TPMEmulatorConfig *user_config, TPMEmulatorConfig 
     return !wrong;
 }
 
-TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *user_config, unsigned deadline_ms,
-                             GError **error)
+/* A swtpm that cannot store cannot keep what checkpoint=on promises. */
+static bool can_do_what_is_asked(Emulator *emulator)
 {
-    TPMEmulatorConfig config;
+    if (emulator->checkpoint && !(emulator->capabilities & SWTPM_CAP_STORE_VOLATILE)) {
+        tpm_emulator_report_failure(
+            emulator, tpm_emulator_error(emulator, TPM_ERROR_UNSUPPORTED,
+                                         "lacks what checkpoint=on needs: STORE_VOLATILE"));
+        return false;
+    }
+    return true;
+}
 
-    if (!config_take(user_config, &config, error)) {
+TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *given, unsigned deadline_ms,
+                             EmulatorClock *clock, GError **error)
+{
+    if (!config_check(given, error)) {
         return NULL;
     }
-    Emulator *emulator = emulator_alloc(&config);
+    TPMEmulatorConfig whole = config_whole(given);
+    const TPMEmulatorConfig *config = &whole;
+    Emulator *emulator = emulator_alloc(config);
 
-    if (shake_hands(emulator, deadline_ms)) {
+    if (shake_hands(emulator, deadline_ms) && can_do_what_is_asked(emulator)) {
         TPMBackendInfo info = {
             .size = sizeof(info),
             .version = emulator->version,
@@ -111,7 +154,11 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *user_config, unsigned dead
         };
 
         emulator->backend =
-            tpmdev_backend_new(&tpm_backend_emulator_class, config.id, &info, emulator, error);
+            tpmdev_backend_new(&tpm_backend_emulator_class, config->id, &info, emulator, error);
+        emulator->clock = clock;
+        if (clock) {
+            clock->emulator = emulator;
+        }
     } else {
         g_propagate_error(error, g_steal_pointer(&emulator->failure));
     }
@@ -125,12 +172,30 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *user_config, unsigned dead
 
 TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error)
 {
-    return tpm_emulator_new(config, CREATE_DEADLINE_MS, error);
+    return tpm_emulator_new(config, CREATE_DEADLINE_MS, NULL, error);
 }
 
 /* ---- from an option string ---- */
 
-const char *const tpm_emulator_options[] = { "path", "chardev", NULL };
+const char *const tpm_emulator_options[] = {
+    "path",         "chardev",      "control-timeout", "short-timeout",
+    "long-timeout", "init-timeout", "checkpoint",      NULL,
+};
+
+/* What an option may say, in milliseconds: up to a day. */
+#define TIMEOUT_MAX_MS (24u * 60 * 60 * 1000)
+
+static bool timeout_options(const TPMOptions *options, TPMEmulatorConfig *config, GError **error)
+{
+    return tpm_options_get_unsigned(options, "control-timeout", 1, TIMEOUT_MAX_MS,
+                                    &config->control_timeout_ms, error) &&
+           tpm_options_get_unsigned(options, "short-timeout", 1, TIMEOUT_MAX_MS,
+                                    &config->short_timeout_ms, error) &&
+           tpm_options_get_unsigned(options, "long-timeout", 1, TIMEOUT_MAX_MS,
+                                    &config->long_timeout_ms, error) &&
+           tpm_options_get_unsigned(options, "init-timeout", 1, TIMEOUT_MAX_MS,
+                                    &config->init_timeout_ms, error);
+}
 
 TPMBackend *tpm_emulator_create(const TPMOptions *options, GError **error)
 {
@@ -140,5 +205,9 @@ TPMBackend *tpm_emulator_create(const TPMOptions *options, GError **error)
         .path = tpmdev_options_get_socket(options, error),
     };
 
-    return config.path ? tpmdev_backend_emulator_new(&config, error) : NULL;
+    if (!config.path || !timeout_options(options, &config, error) ||
+        !tpm_options_get_switch(options, "checkpoint", &config.checkpoint, error)) {
+        return NULL;
+    }
+    return tpmdev_backend_emulator_new(&config, error);
 }

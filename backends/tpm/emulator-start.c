@@ -5,7 +5,9 @@
  *
  * The order of the messages is QEMU's, since small stand-ins for swtpm expect just that:
  * SET_DATAFD, probe, GET_CAPABILITY, at creation SET_BUFFERSIZE(0); then at each start STOP,
- * SET_BUFFERSIZE(0), STOP, SET_BUFFERSIZE(n), INIT, GET_TPMESTABLISHED.
+ * SET_BUFFERSIZE(0), STOP, SET_BUFFERSIZE(n), INIT, GET_TPMESTABLISHED. What comes beside these is
+ * for a swtpm alone that says it has more, or a TPM that has been used: TPM2_Shutdown before STOP,
+ * and, where volatile state may be stored, which every INIT would resume, an INIT that deletes it.
  *
  * Sources: swtpm-protocol.h; the probes are commands any TPM of the version in question knows
  * (TPM 2.0 Part 3, TPM2_ReadClock; TPM 1.2 Part 3, TPM_GetTicks): the tag of the answer tells.
@@ -18,9 +20,6 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
-
-static const uint8_t probe_2_0[] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x81 };
-static const uint8_t probe_1_2[] = { 0x00, 0xC1, 0, 0, 0, 10, 0, 0, 0x00, 0xF1 };
 
 static bool watch_channel(Emulator *emulator, int fd)
 {
@@ -35,14 +34,34 @@ static bool watch_channel(Emulator *emulator, int fd)
     return true;
 }
 
+/* How soon to look again for a peer that is on its way. */
+#define LOOK_AGAIN_MS 5u
+
+typedef enum Reach { REACHED, ON_ITS_WAY, OUT_OF_REACH } Reach;
+
+/* The one place that knows how swtpm is reached. Never waits. */
+static Reach reach(Emulator *emulator, GError **error)
+{
+    emulator->control_fd = tpm_channel_connect(emulator->path, error);
+    return emulator->control_fd >= 0 ? REACHED : OUT_OF_REACH;
+}
+
 bool tpm_emulator_connect(Emulator *emulator)
 {
     GError *error = NULL;
 
-    emulator->control_fd = tpm_channel_connect(emulator->path, &error);
-    if (emulator->control_fd < 0) {
+    emulator->kept_control = false;
+    emulator->retry_at = EMULATOR_NEVER;
+    switch (reach(emulator, &error)) {
+    case REACHED:
+        break;
+    case ON_ITS_WAY:
+        emulator->step = STEP_CONNECT;
+        emulator->retry_at = tpm_emulator_now(emulator) + LOOK_AGAIN_MS * G_TIME_SPAN_MILLISECOND;
+        return true;
+    case OUT_OF_REACH:
         g_prefix_error(&error, "TPM backend '%s': ", emulator->id);
-        tpm_emulator_report_failure(emulator, error);
+        tpm_emulator_break(emulator, error);
         return false;
     }
     emulator->step = STEP_SET_DATAFD;
@@ -73,20 +92,31 @@ void tpm_emulator_step(Emulator *emulator)
         send_data_fd(emulator);
         break;
     case STEP_PROBE_2_0:
-        tpm_emulator_send_command(emulator, probe_2_0, sizeof(probe_2_0), DATA_PROBING);
+        tpm_emulator_send_own(emulator, tpm_emulator_probe(TPM_VERSION_2_0), TPM_HEADER_SIZE);
         break;
     case STEP_PROBE_1_2:
-        tpm_emulator_send_command(emulator, probe_1_2, sizeof(probe_1_2), DATA_PROBING);
+        tpm_emulator_send_own(emulator, tpm_emulator_probe(TPM_VERSION_1_2), TPM_HEADER_SIZE);
         break;
     case STEP_GET_CAPABILITY:
         tpm_emulator_request(emulator, SWTPM_GET_CAPABILITY, 0, -1);
         break;
+    case STEP_SHUTDOWN_STATE:
+        tpm_emulator_send_shutdown(emulator, TPM2_SU_STATE);
+        break;
+    case STEP_SHUTDOWN_CLEAR:
+        tpm_emulator_send_shutdown(emulator, TPM2_SU_CLEAR);
+        break;
     case STEP_STOP:
+    case STEP_STOP_DISCARDED:
     case STEP_STOP_AGAIN:
         tpm_emulator_request(emulator, SWTPM_STOP, 0, -1);
         break;
+    case STEP_DISCARD:
+        tpm_emulator_request(emulator, SWTPM_INIT, SWTPM_INIT_DELETE_VOLATILE, -1);
+        break;
     case STEP_ASK_BUFFER_SIZE:
     case STEP_GET_BUFFER_SIZE:
+    case STEP_CHECK_BUFFER_SIZE:
         tpm_emulator_request(emulator, SWTPM_SET_BUFFERSIZE, 0, -1);
         break;
     case STEP_SET_BUFFER_SIZE:
@@ -99,7 +129,23 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_GET_ESTABLISHED:
         tpm_emulator_request(emulator, SWTPM_GET_TPMESTABLISHED, 0, -1);
         break;
-    case STEP_DRAIN: /* the abandoned command's response leads on */
+    case STEP_SET_LOCALITY:
+        tpm_emulator_request(emulator, SWTPM_SET_LOCALITY, SWTPM_LOCALITY_ARGUMENT(0), -1);
+        break;
+    case STEP_RESTORE:
+        tpm_emulator_restore_step(emulator);
+        break;
+    case STEP_LEARN_SESSION:
+        tpm_emulator_send_own(emulator, tpm_emulator_probe(emulator->version), TPM_HEADER_SIZE);
+        break;
+    case STEP_LEARN_IDENTITY:
+        tpm_emulator_ask_identity(emulator);
+        break;
+    case STEP_STORE_VOLATILE:
+        tpm_emulator_request(emulator, SWTPM_STORE_VOLATILE, 0, -1);
+        break;
+    case STEP_CONNECT: /* time leads on */
+    case STEP_DRAIN:   /* the abandoned command's response leads on */
     case STEP_NONE:
         break;
     }
@@ -119,10 +165,12 @@ static void version_found(Emulator *emulator, TPMVersion version)
         return;
     }
     emulator->version = version;
+    emulator->probe_code = tpm_header_code(emulator->response);
+    tpm_emulator_read_session(emulator, &emulator->probed);
     emulator->step = STEP_GET_CAPABILITY;
 }
 
-void tpm_emulator_step_responded(Emulator *emulator)
+static void probe_responded(Emulator *emulator)
 {
     uint16_t tag = tpm_header_tag(emulator->response);
 
@@ -141,6 +189,78 @@ void tpm_emulator_step_responded(Emulator *emulator)
     }
 }
 
+/* A TPM that was not started, or is in its failure mode, refuses, and nothing is lost. */
+static void shutdown_responded(Emulator *emulator)
+{
+    if (tpm_header_code(emulator->response) == 0) {
+        emulator->shut_down = true;
+        emulator->step = STEP_STOP;
+    } else {
+        emulator->step = emulator->step == STEP_SHUTDOWN_STATE ? STEP_SHUTDOWN_CLEAR : STEP_STOP;
+    }
+}
+
+void tpm_emulator_step_responded(Emulator *emulator)
+{
+    switch (emulator->step) {
+    case STEP_PROBE_2_0:
+    case STEP_PROBE_1_2:
+        probe_responded(emulator);
+        break;
+    case STEP_SHUTDOWN_STATE:
+    case STEP_SHUTDOWN_CLEAR:
+        shutdown_responded(emulator);
+        break;
+    case STEP_RESTORE:
+        tpm_emulator_restore_responded(emulator);
+        break;
+    case STEP_LEARN_SESSION:
+    case STEP_LEARN_IDENTITY:
+        tpm_emulator_after_responded(emulator);
+        break;
+    case STEP_CONNECT: /* these send messages, or nothing */
+    case STEP_SET_DATAFD:
+    case STEP_GET_CAPABILITY:
+    case STEP_ASK_BUFFER_SIZE:
+    case STEP_DRAIN:
+    case STEP_STOP:
+    case STEP_DISCARD:
+    case STEP_STOP_DISCARDED:
+    case STEP_GET_BUFFER_SIZE:
+    case STEP_STOP_AGAIN:
+    case STEP_SET_BUFFER_SIZE:
+    case STEP_INIT:
+    case STEP_CHECK_BUFFER_SIZE:
+    case STEP_SET_LOCALITY:
+    case STEP_GET_ESTABLISHED:
+    case STEP_STORE_VOLATILE:
+    case STEP_NONE:
+        break;
+    }
+}
+
+/* The connection is good: what is it for? */
+static void hands_shaken(Emulator *emulator)
+{
+    emulator->shaken = true;
+    if (!emulator->kept_control) {
+        emulator->stale_volatile = (emulator->capabilities & SWTPM_CAP_STORE_VOLATILE) != 0;
+    }
+    switch (emulator->goal) {
+    case GOAL_MADE:
+        emulator->step = STEP_ASK_BUFFER_SIZE;
+        break;
+    case GOAL_STARTED:
+        /* One that runs may have been used by another before. */
+        emulator->started = emulator->started || emulator->probe_code == 0;
+        tpm_emulator_power_cycle(emulator);
+        break;
+    case GOAL_RETURN:
+        tpm_emulator_decide(emulator);
+        break;
+    }
+}
+
 static void capability_replied(Emulator *emulator)
 {
     emulator->capabilities = tpm_get_be32(emulator->reply + SWTPM_CAPABILITY_OFFSET);
@@ -153,8 +273,7 @@ static void capability_replied(Emulator *emulator)
                                emulator->version == TPM_VERSION_1_2 ? "1.2" : "2.0", missing));
     } else if (tpm_emulator_is_silent(emulator, emulator->control_fd, "control") &&
                tpm_emulator_is_silent(emulator, emulator->data_fd, "data")) {
-        emulator->shaken = true;
-        emulator->step = emulator->starting ? STEP_STOP : STEP_ASK_BUFFER_SIZE;
+        hands_shaken(emulator);
     }
 }
 
@@ -167,6 +286,7 @@ static void buffer_size_told(Emulator *emulator, uint32_t result)
     size_t largest = result == 0 ? tpm_get_be32(emulator->reply + SWTPM_BUFFERSIZE_MAX_OFFSET) : 0;
 
     emulator->step = STEP_NONE;
+    emulator->started = emulator->probe_code == 0;
     if (largest > emulator->response_capacity) {
         emulator->response_capacity = MIN(largest, TPM_BUFFER_SIZE_MAX);
         emulator->response = g_realloc(emulator->response, emulator->response_capacity);
@@ -183,6 +303,15 @@ static void buffer_size_found(Emulator *emulator)
                                               "says its buffer has at most %zu bytes; it must "
                                               "have %u or more",
                                               largest, TPM_BUFFER_SIZE_MIN));
+        return;
+    }
+    if (emulator->goal == GOAL_RETURN &&
+        MIN(largest, emulator->wanted_size) != emulator->tpm_buffer_size) {
+        tpm_emulator_break(emulator,
+                           tpm_emulator_error(emulator, TPM_ERROR_UNSUPPORTED,
+                                              "has come back with a buffer of at most %zu bytes; "
+                                              "the guest was told %zu",
+                                              largest, emulator->tpm_buffer_size));
         return;
     }
     emulator->tpm_buffer_size = MIN(largest, emulator->wanted_size);
@@ -204,6 +333,40 @@ static void buffer_size_set(Emulator *emulator)
     emulator->step = STEP_INIT;
 }
 
+/* It runs, so its buffer cannot be set; one that was not used can be power-cycled. */
+static void buffer_size_checked(Emulator *emulator)
+{
+    uint32_t size = tpm_get_be32(emulator->reply + SWTPM_BUFFERSIZE_OFFSET);
+
+    if (size == emulator->tpm_buffer_size) {
+        tpm_emulator_check_identity(emulator, false);
+    } else if (!emulator->used) {
+        tpm_emulator_power_cycle(emulator);
+    } else {
+        tpm_emulator_break(emulator, tpm_emulator_error(emulator, TPM_ERROR_UNSUPPORTED,
+                                                        "has come back with a buffer of %u bytes; "
+                                                        "the guest was told %zu",
+                                                        size, emulator->tpm_buffer_size));
+    }
+}
+
+/* The TPM has power. */
+static void initialized(Emulator *emulator)
+{
+    emulator->hash_open = false;
+    emulator->shut_down = false;
+    emulator->discarding = false;
+    if (emulator->goal == GOAL_RETURN) {
+        emulator->step = emulator->used ? STEP_SET_LOCALITY : STEP_GET_ESTABLISHED;
+        return;
+    }
+    emulator->used = false;
+    emulator->started = false;
+    emulator->session.size = 0;
+    emulator->identity.size = 0;
+    emulator->step = STEP_GET_ESTABLISHED;
+}
+
 /* swtpm says no. The handshake cannot go on; a TPM that does not start may do so next time. */
 static void step_refused(Emulator *emulator, const char *message, uint32_t result)
 {
@@ -218,6 +381,16 @@ static void step_refused(Emulator *emulator, const char *message, uint32_t resul
     }
 }
 
+/* The end of a power cycle or a return, but for what a restored TPM has to be stored of. */
+static void established_known(Emulator *emulator)
+{
+    if (emulator->returning && emulator->checkpoint && emulator->used) {
+        emulator->step = STEP_STORE_VOLATILE;
+    } else {
+        tpm_emulator_ready(emulator);
+    }
+}
+
 /* What the present step asked for is in its reply. */
 static void step_granted(Emulator *emulator)
 {
@@ -229,6 +402,13 @@ static void step_granted(Emulator *emulator)
         capability_replied(emulator);
         break;
     case STEP_STOP:
+        emulator->step = emulator->discarding ? STEP_DISCARD : STEP_GET_BUFFER_SIZE;
+        break;
+    case STEP_DISCARD:
+        emulator->stale_volatile = false;
+        emulator->step = STEP_STOP_DISCARDED;
+        break;
+    case STEP_STOP_DISCARDED:
         emulator->step = STEP_GET_BUFFER_SIZE;
         break;
     case STEP_GET_BUFFER_SIZE:
@@ -241,66 +421,72 @@ static void step_granted(Emulator *emulator)
         buffer_size_set(emulator);
         break;
     case STEP_INIT:
-        emulator->step = STEP_GET_ESTABLISHED;
+        initialized(emulator);
+        break;
+    case STEP_CHECK_BUFFER_SIZE:
+        buffer_size_checked(emulator);
+        break;
+    case STEP_SET_LOCALITY:
+        emulator->step = STEP_RESTORE;
+        emulator->restore = RESTORE_STARTUP;
+        emulator->capped = 0;
         break;
     case STEP_GET_ESTABLISHED:
-        emulator->step = STEP_NONE;
-        emulator->news |= NEWS_STARTED;
+        established_known(emulator);
+        break;
+    case STEP_STORE_VOLATILE:
+        tpm_emulator_after_stored(emulator);
         break;
     case STEP_ASK_BUFFER_SIZE: /* any answer will do */
-    case STEP_PROBE_2_0:       /* these are answered on the data channel */
-    case STEP_PROBE_1_2:
-    case STEP_DRAIN:
-    case STEP_NONE:
-        break;
-    }
-}
-
-/* The message the present step sends on the control channel. */
-static SwtpmCommand step_message(EmulatorStep step)
-{
-    switch (step) {
-    case STEP_SET_DATAFD:
-        return SWTPM_SET_DATAFD;
-    case STEP_GET_CAPABILITY:
-        return SWTPM_GET_CAPABILITY;
-    case STEP_STOP:
-    case STEP_STOP_AGAIN:
-        return SWTPM_STOP;
-    case STEP_ASK_BUFFER_SIZE:
-    case STEP_GET_BUFFER_SIZE:
-    case STEP_SET_BUFFER_SIZE:
-        return SWTPM_SET_BUFFERSIZE;
-    case STEP_INIT:
-        return SWTPM_INIT;
-    case STEP_GET_ESTABLISHED:
-        return SWTPM_GET_TPMESTABLISHED;
+    case STEP_CONNECT:         /* these are answered on the data channel, or not at all */
     case STEP_PROBE_2_0:
     case STEP_PROBE_1_2:
     case STEP_DRAIN:
+    case STEP_SHUTDOWN_STATE:
+    case STEP_SHUTDOWN_CLEAR:
+    case STEP_RESTORE:
+    case STEP_LEARN_SESSION:
+    case STEP_LEARN_IDENTITY:
     case STEP_NONE:
         break;
     }
-    return SWTPM_NONE;
 }
 
-void tpm_emulator_step_replied(Emulator *emulator, uint32_t result)
+void tpm_emulator_step_replied(Emulator *emulator, SwtpmCommand request, uint32_t result)
 {
     if (emulator->step == STEP_ASK_BUFFER_SIZE) {
         buffer_size_told(emulator, result);
     } else if (result == 0 || emulator->step == STEP_GET_ESTABLISHED) {
         step_granted(emulator);
     } else {
-        step_refused(emulator, tpm_swtpm_command_name(step_message(emulator->step)), result);
+        step_refused(emulator, tpm_swtpm_command_name(request), result);
     }
 }
 
 /* ---- begin ---- */
 
-void tpm_emulator_begin_start(Emulator *emulator)
+void tpm_emulator_power_cycle(Emulator *emulator)
+{
+    if (emulator->goal == GOAL_STARTED) {
+        emulator->discarding = emulator->stale_volatile;
+        emulator->step = tpm_emulator_needs_shutdown(emulator) ? STEP_SHUTDOWN_STATE : STEP_STOP;
+    } else {
+        emulator->step = STEP_STOP; /* what INIT resumes is welcome */
+    }
+}
+
+/* What was under way for the device before, or on the way back, is no more. */
+static void forget(Emulator *emulator)
 {
     g_clear_error(&emulator->failure);
-    emulator->starting = true;
+    emulator->goal = GOAL_STARTED;
+    emulator->start_unanswered = true;
+    emulator->returning = false;
+    emulator->retry_at = EMULATOR_NEVER;
+    emulator->retry_ms = 0;
+    emulator->spoiled = false;
+    emulator->completing = false;
+    emulator->held_size = 0;
     emulator->lingering = false;
     emulator->step = STEP_NONE;
     emulator->news &= NEWS_ESTABLISHED;
@@ -308,19 +494,39 @@ void tpm_emulator_begin_start(Emulator *emulator)
     emulator->want_reset_established = false;
     emulator->want_get_established = false;
     emulator->locality = EMULATOR_NO_LOCALITY;
+}
+
+/* May there still be a response to what was sent? */
+static bool is_draining(const Emulator *emulator)
+{
+    switch (emulator->data) {
+    case DATA_SENT:
+    case DATA_OWN:
+    case DATA_ABANDONED:
+        return true;
+    case DATA_IDLE:
+    case DATA_WAITING:
+        break;
+    }
+    return false;
+}
+
+void tpm_emulator_begin_start(Emulator *emulator)
+{
+    forget(emulator);
     if (emulator->control_fd >= 0 && !emulator->shaken) {
-        tpm_emulator_disconnect(emulator); /* a start that was left half way */
+        tpm_emulator_disconnect(emulator); /* a start or a return that was left half way */
     }
     if (emulator->control_fd < 0) {
         if (!tpm_emulator_connect(emulator)) {
             return;
         }
-    } else if (emulator->data == DATA_SENT || emulator->data == DATA_ABANDONED) {
+    } else if (is_draining(emulator)) {
         emulator->data = DATA_ABANDONED;
         emulator->step = STEP_DRAIN;
     } else {
         emulator->data = DATA_IDLE;
-        emulator->step = STEP_STOP;
+        tpm_emulator_power_cycle(emulator);
     }
     emulator->reply_is_stale = emulator->request != SWTPM_NONE;
     tpm_emulator_watch_data(emulator, true);

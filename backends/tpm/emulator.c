@@ -14,6 +14,7 @@
  */
 #include "emulator-internal.h"
 
+#include "backend-internal.h"
 #include "builtin.h"
 #include "command.h"
 #include "emulator-channel.h"
@@ -57,25 +58,50 @@ GError *tpm_emulator_error(Emulator *emulator, TPMError code, const char *format
     return error;
 }
 
-void tpm_emulator_report_failure(Emulator *emulator, GError *error)
+/* ---- telling the device ---- */
+
+/* Some news has to wait, and is told by another thread or another call. */
+static unsigned held_news(const Emulator *emulator)
 {
-    g_clear_error(&emulator->failure);
-    emulator->failure = error;
-    emulator->step = STEP_NONE;
-    emulator->hash = HASH_IDLE;
-    emulator->news |= NEWS_FAILED;
+    unsigned held = 0;
+
+    if (emulator->lingering) {
+        held |= NEWS_OF_COMMAND; /* for poll() or linger_end() */
+    }
+    if (emulator->telling > 1) {
+        held |= NEWS_RECOVERED; /* another thread may be telling of the failure before */
+    }
+    return held;
 }
 
-/* ---- telling the device ---- */
+/* Of a failure, of what it became, or of its end. */
+static void tell_of_failure(Emulator *emulator, unsigned news, unsigned cycle,
+                            const GError *failure, TPMBackendLink link)
+{
+    if (news & NEWS_FAILED) {
+        tpmdev_backend_failed_in_cycle(emulator->backend, cycle, failure);
+    } else if (news & NEWS_REFUSED) {
+        tpm_backend_report(emulator->backend, failure);
+    }
+    if (news & (NEWS_FAILED | NEWS_LINK)) {
+        tpmdev_backend_set_link(emulator->backend, link);
+    }
+    if (news & NEWS_RECOVERED) {
+        tpmdev_backend_recovered(emulator->backend);
+    }
+}
 
 /* Take one round of news, tell it with the lock released, take the lock again. */
 static bool tell_locked(Emulator *emulator)
 {
-    unsigned held = emulator->lingering ? NEWS_OF_COMMAND : 0; /* for poll() or linger_end() */
+    unsigned held = held_news(emulator);
     unsigned news = emulator->news & ~held;
     bool established = emulator->established;
     size_t size = emulator->completed_size;
-    g_autoptr(GError) failure = news & NEWS_FAILED ? g_error_copy(emulator->failure) : NULL;
+    unsigned cycle = emulator->cycle;
+    TPMBackendLink link = emulator->link;
+    g_autoptr(GError) failure =
+        news & (NEWS_FAILED | NEWS_REFUSED) ? g_error_copy(emulator->failure) : NULL;
 
     if (!news) {
         return false;
@@ -94,9 +120,7 @@ static bool tell_locked(Emulator *emulator)
     if (news & NEWS_HASHED) {
         tpmdev_backend_hashed(emulator->backend);
     }
-    if (news & NEWS_FAILED) {
-        tpmdev_backend_failed(emulator->backend, failure);
-    }
+    tell_of_failure(emulator, news, cycle, failure, link);
     g_mutex_lock(&emulator->lock);
     if (news & NEWS_ESTABLISHED && emulator->established != established) {
         emulator->news |= NEWS_ESTABLISHED; /* another thread may have been faster */
@@ -118,6 +142,7 @@ static void tell_and_unlock(Emulator *emulator)
         emulator->start_wanted = false;
         tpm_emulator_begin_start(emulator);
     }
+    tpm_emulator_arm(emulator);
     if (--emulator->telling == 0 && emulator->dying) {
         g_cond_broadcast(&emulator->told);
     }
@@ -140,11 +165,26 @@ static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer 
     g_mutex_lock(&emulator->lock);
     if (emulator->source == source) { /* else it has just been replaced, or all is over */
         tpm_emulator_pump(emulator);
+        if (!emulator->clock && emulator->armed_at <= tpm_emulator_now(emulator)) {
+            emulator->armed_at = EMULATOR_NEVER;
+            g_source_set_ready_time(source, -1);
+            tpm_emulator_deadlines(emulator);
+        }
         tell_and_unlock(emulator);
     } else {
         g_mutex_unlock(&emulator->lock);
     }
     return G_SOURCE_CONTINUE;
+}
+
+void tpm_emulator_pass(EmulatorClock *clock, unsigned ms)
+{
+    Emulator *emulator = clock->emulator;
+
+    g_mutex_lock(&emulator->lock);
+    clock->now += (gint64)ms * G_TIME_SPAN_MILLISECOND;
+    tpm_emulator_deadlines(emulator);
+    tell_and_unlock(emulator);
 }
 
 static void source_finalize(GSource *source)
@@ -190,6 +230,7 @@ static void place_source(Emulator *emulator)
     if (!source || g_source_is_destroyed(source) || g_source_get_context(source) != context) {
         old = source;
         emulator->source = source_new(emulator, context);
+        emulator->armed_at = EMULATOR_NEVER;
     }
     g_mutex_unlock(&emulator->lock);
     source_free(old); /* not under the lock: it drops a reference to us */
@@ -202,7 +243,10 @@ static void emulator_start(void *self, size_t buffer_size)
     Emulator *emulator = self;
 
     place_source(emulator);
+    unsigned cycle = tpmdev_backend_get_cycle(emulator->backend);
+
     g_mutex_lock(&emulator->lock);
+    emulator->cycle = cycle;
     emulator->wanted_size = buffer_size;
     emulator->hash = HASH_IDLE;    /* a step of a device that is gone */
     emulator->start_wanted = true; /* begun by tell_and_unlock(), here or where one is telling */
@@ -244,7 +288,8 @@ static void emulator_poll(void *self)
 
     g_mutex_lock(&emulator->lock);
     if (emulator->step != STEP_NONE) {
-        tpm_emulator_pump(emulator); /* the start */
+        tpm_emulator_pump(emulator); /* a start, or what follows a command */
+        tpm_emulator_deadlines(emulator);
     } else if (emulator->data == DATA_WAITING) {
         tpm_emulator_pump_control(emulator); /* its locality is being set */
     }
@@ -286,7 +331,7 @@ static void emulator_cancel(void *self)
         }
         break;
     case DATA_IDLE:
-    case DATA_PROBING:
+    case DATA_OWN:
     case DATA_ABANDONED:
         break;
     }
@@ -339,6 +384,18 @@ static bool finish_request(Emulator *emulator, gint64 deadline)
     return emulator->control_fd >= 0 && !emulator->request;
 }
 
+/* The TPM's orderly end, if it needs one and is not busy. */
+static void finish_tpm(Emulator *emulator, gint64 deadline)
+{
+    if (emulator->data != DATA_IDLE || !tpm_emulator_needs_shutdown(emulator)) {
+        return;
+    }
+    tpm_emulator_send_shutdown(emulator, TPM2_SU_CLEAR);
+    while (emulator->data == DATA_OWN && tpm_emulator_wait(emulator, deadline)) {
+        tpm_emulator_pump(emulator);
+    }
+}
+
 /* swtpm's orderly end. Called when no other thread comes here any more. */
 static void shut_down(Emulator *emulator)
 {
@@ -355,6 +412,9 @@ static void shut_down(Emulator *emulator)
     }
     emulator->lingering = false;
     tpm_emulator_watch_data(emulator, true);
+    if (emulator->shaken && finish_request(emulator, deadline)) {
+        finish_tpm(emulator, deadline);
+    }
     if (emulator->shaken && finish_request(emulator, deadline)) {
         tpm_emulator_request(emulator, SWTPM_SHUTDOWN, 0, -1);
         finish_request(emulator, deadline);

@@ -29,6 +29,7 @@ typedef enum SwtpmCommand {
     SWTPM_HASH_DATA = 0x07,
     SWTPM_HASH_END = 0x08,
     SWTPM_CANCEL_TPM_CMD = 0x09,
+    SWTPM_STORE_VOLATILE = 0x0A,
     SWTPM_RESET_TPMESTABLISHED = 0x0B,
     SWTPM_STOP = 0x0E,
     SWTPM_SET_DATAFD = 0x10,
@@ -42,10 +43,15 @@ typedef enum SwtpmCommand {
 #define SWTPM_CAP_SET_LOCALITY         (1u << 3)
 #define SWTPM_CAP_HASHING              (1u << 4)
 #define SWTPM_CAP_CANCEL_TPM_CMD       (1u << 5)
+#define SWTPM_CAP_STORE_VOLATILE       (1u << 6)
 #define SWTPM_CAP_RESET_TPMESTABLISHED (1u << 7)
 #define SWTPM_CAP_STOP                 (1u << 10)
 #define SWTPM_CAP_SET_DATAFD           (1u << 12)
 #define SWTPM_CAP_SET_BUFFERSIZE       (1u << 13)
+#define SWTPM_CAP_LOCK_STORAGE         (1u << 16) /* 0.8 and later: sends TPM2_Shutdown by itself */
+
+/* Flags of INIT. */
+#define SWTPM_INIT_DELETE_VOLATILE (1u << 0) /* delete stored volatile state once it is resumed */
 
 /* The result word every reply begins with; anything but 0 is a TPM 1.2 return code. */
 #define SWTPM_RESULT_OFFSET 0u

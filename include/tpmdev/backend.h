@@ -256,8 +256,10 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  * @error:   where a failure is described
  *
  * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0]`; `emulator,id=,path=` or
- * `emulator,id=,chardev=`; `null,id=[,version=1.2|2.0]`; and what tpmdev_backend_register()
- * added. May block for a bounded time: call it from a host's own thread, not from a vCPU's.
+ * `emulator,id=,chardev=`, both with `[,control-timeout=][,short-timeout=][,long-timeout=]
+ * [,init-timeout=]` in milliseconds and `[,checkpoint=on|off]`; `null,id=[,version=1.2|2.0]`; and
+ * what tpmdev_backend_register() added. May block for a bounded time: call it from a host's own
+ * thread, not from a vCPU's.
  *
  * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION,
  * TPM_ERROR_MISSING_OPTION, TPM_ERROR_NOT_FOUND for an unknown type or chardev, or what the
@@ -301,11 +303,30 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
  * @size: sizeof(TPMEmulatorConfig), in bytes
  * @id:   the backend's name
  * @path: its unix control socket
+ * @control_timeout_ms: milliseconds it may take to answer a message on that socket, and so a step
+ *        of a hash sequence; 0: 5000
+ * @short_timeout_ms:   the same for a command that a TPM answers within microseconds, such as
+ *        TPM2_GetRandom; 0: 5000
+ * @long_timeout_ms:    the same for every other command, the generation of a key above all; 0:
+ *        300000
+ * @init_timeout_ms:    the same for its own start of the TPM, in which a new one may be made; 0:
+ *        60000
+ * @checkpoint: store the TPM's volatile state after each command that may have changed it, before
+ *        the guest is told, so that none of it is lost with swtpm's process
+ *
+ * New members are only ever added at the end; one beyond @size is taken as zero. An answer that
+ * comes later than it may is a failure of the TPM, which the backend then looks for by itself, as
+ * it does for a swtpm that has gone.
  */
 typedef struct TPMEmulatorConfig {
     size_t size;
     const char *id;
     const char *path;
+    unsigned control_timeout_ms;
+    unsigned short_timeout_ms;
+    unsigned long_timeout_ms;
+    unsigned init_timeout_ms;
+    bool checkpoint;
 } TPMEmulatorConfig;
 
 /**

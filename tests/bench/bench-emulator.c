@@ -29,7 +29,7 @@ static bool side_open(Side *side, const char *directory, const char *name, bool 
     if (side->window_ns < 0) {
         return bare_client_open(&side->bare, &side->swtpm);
     }
-    TPMEmulatorConfig config = { sizeof(config), name, side->swtpm.path };
+    TPMEmulatorConfig config = { .size = sizeof(config), .id = name, .path = side->swtpm.path };
     TPMBackend *backend = tpmdev_backend_emulator_new(&config, &error);
 
     if (!backend) {

@@ -130,7 +130,7 @@ static Footprint footprint(void)
 
 static bool device_open(TisGuest *guest, const char *path)
 {
-    TPMEmulatorConfig config = { sizeof(config), "tpm0", path };
+    TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0", .path = path };
     GError *error = NULL;
     TPMBackend *backend = tpmdev_backend_emulator_new(&config, &error);
 

@@ -297,7 +297,7 @@ static void print_table(Watch *watch)
 static bool run(Watch *watch, const BenchOptions *options)
 {
     unsigned rounds = options->quick ? 3 : 100;
-    TPMEmulatorConfig config = { sizeof(config), "tpm0", NULL };
+    TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0" };
     GError *error = NULL;
 
     if (!swtpm_start(&watch->swtpm, options->directory, "tpm")) {

@@ -12,17 +12,20 @@ const uint8_t emulator_test_command[12] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01,
 
 TPMBackend *emulator_test_backend(const char *path, unsigned deadline_ms, GError **error)
 {
-    TPMEmulatorConfig config = { sizeof(config), "tpm0", path };
+    TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0", .path = path };
 
-    return tpm_emulator_new(&config, deadline_ms, error);
+    return tpm_emulator_new(&config, deadline_ms, NULL, error);
 }
 
 void emulator_test_connect(EmulatorTest *test, const char *const *script)
 {
     GError *error = NULL;
 
-    *test = (EmulatorTest){ .fake = fake_swtpm_new(script) };
-    test->backend = emulator_test_backend(fake_swtpm_path(test->fake), PATIENT_MS, &error);
+    *test = (EmulatorTest){ .fake = fake_swtpm_new(script), .config = test->config };
+    test->config.size = sizeof(test->config);
+    test->config.id = "tpm0";
+    test->config.path = fake_swtpm_path(test->fake);
+    test->backend = tpm_emulator_new(&test->config, PATIENT_MS, &test->clock, &error);
     if (!test->backend) {
         g_autofree char *trouble = fake_swtpm_end(test->fake);
 

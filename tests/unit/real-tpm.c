@@ -142,7 +142,7 @@ void real_wait_ready(RealTPM *tpm)
 static TPMBackend *new_backend(RealTPM *tpm, GError **error)
 {
     TPMLibtpmsConfig libtpms = { sizeof(libtpms), "tpm0", tpm->directory, tpm->version };
-    TPMEmulatorConfig emulator = { sizeof(emulator), "tpm0", tpm->path };
+    TPMEmulatorConfig emulator = { .size = sizeof(emulator), .id = "tpm0", .path = tpm->path };
 
     if (tpm->kind == REAL_LIBTPMS) {
         return tpmdev_backend_libtpms_new(&libtpms, error);

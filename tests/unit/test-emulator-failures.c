@@ -35,7 +35,7 @@ static void test_a_peer_that_dies_in_a_start_fails_it(void **state)
 
 static void test_a_tpm_that_does_not_start_may_do_so_later(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"), STOP,  OK,           GET_SIZE,  SIZE_4096,
+    static const char *const script[] = { SHAKE("3fbf"), STOP,  OK,           GET_SIZE,  SIZE_4096,
                                           STOP,          OK,    SET_SIZE,     SIZE_4096, INIT,
                                           "c! 00000101", START, AT_LOCALITY0, RESPONSE,  GOODBYE,
                                           NULL };
@@ -55,7 +55,7 @@ static void test_a_tpm_that_does_not_start_may_do_so_later(void **state)
 static void test_an_error_reply_may_be_short_or_whole(void **state)
 {
     static const char *const script[] = {
-        SHAKE("3fff"), STOP,     OK,       GET_SIZE,
+        SHAKE("3fbf"), STOP,     OK,       GET_SIZE,
         "c! 0000000a", /* a word */
         STOP,          OK,       GET_SIZE, "c! 0000000a 00000000 00000000 00000000",
         STOP,          OK,       GET_SIZE, SIZE_4096,
@@ -80,7 +80,7 @@ static void test_an_error_reply_may_be_short_or_whole(void **state)
 
 static void test_a_buffer_of_another_size_fails_the_start(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"), STOP,    OK,  GET_SIZE,
+    static const char *const script[] = { SHAKE("3fbf"), STOP,    OK,  GET_SIZE,
                                           SIZE_4096,     STOP,    OK,  "c? 00000011 00000f80",
                                           SIZE_4096,     GOODBYE, NULL };
     static EmulatorTest test;
@@ -96,7 +96,7 @@ static void test_a_buffer_of_another_size_fails_the_start(void **state)
 static void test_a_buffer_too_small_for_any_tpm_fails_the_start(void **state)
 {
     static const char *const script[] = {
-        SHAKE("3fff"), STOP, OK, GET_SIZE, "c! 00000000 00001000 00000000 0000007f", "c eof", NULL
+        SHAKE("3fbf"), STOP, OK, GET_SIZE, "c! 00000000 00001000 00000000 0000007f", "c eof", NULL
     };
     static EmulatorTest test;
 
@@ -110,7 +110,7 @@ static void test_a_buffer_too_small_for_any_tpm_fails_the_start(void **state)
 
 static void test_a_command_larger_than_the_tpms_buffer_is_answered_here(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"),
+    static const char *const script[] = { SHAKE("3fbf"),
                                           STOP,
                                           OK,
                                           GET_SIZE,
@@ -141,7 +141,7 @@ static void test_a_command_larger_than_the_tpms_buffer_is_answered_here(void **s
 
 static void test_a_reply_that_is_too_long_fails_the_start(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"), STOP, "c! 00000000 00000000", "c eof",
+    static const char *const script[] = { SHAKE("3fbf"), STOP, "c! 00000000 00000000", "c eof",
                                           NULL };
     static EmulatorTest test;
 
@@ -187,7 +187,7 @@ static void test_a_response_that_is_none_fails_the_command(void **state)
 static void test_a_tpm_1_2_fails_in_its_own_shape(void **state)
 {
     static const char *const script[] = { SET_DATAFD, OK,          PROBE_2_0, FAILURE_1_2,
-                                          PROBE_1_2,  FAILURE_1_2, GET_CAPS,  CAPS("3fff"),
+                                          PROBE_1_2,  FAILURE_1_2, GET_CAPS,  CAPS("3fbf"),
                                           GET_SIZE,   SIZE_4096,   START,     SET_LOC("00"),
                                           "c close",  NULL };
     static EmulatorTest test;
@@ -280,7 +280,7 @@ static void start_after_a_command(const char *const *script)
 
 static void test_a_start_lets_an_abandoned_command_end_first(void **state)
 {
-    static const char *const script[] = { SHAKE("3fdf"), START,     AT_LOCALITY0, "wait",
+    static const char *const script[] = { SHAKE("3f9f"), START,     AT_LOCALITY0, "wait",
                                           "wait",        "c quiet", RESPONSE,     START,
                                           AT_LOCALITY0,  RESPONSE,  GOODBYE,      NULL };
 
@@ -300,7 +300,7 @@ static void test_a_start_lets_a_cancelled_command_end_first(void **state)
 
 static void test_a_start_replaces_one_that_was_left_half_way(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"), STOP,         "wait",   "c quiet", OK,
+    static const char *const script[] = { SHAKE("3fbf"), STOP,         "wait",   "c quiet", OK,
                                           START,         AT_LOCALITY0, RESPONSE, GOODBYE,   NULL };
     static EmulatorTest test;
 

@@ -134,8 +134,8 @@ static void test_a_step_waits_for_the_reply_to_a_cancel(void **state)
 
 static void test_bit_4_of_the_capabilities_decides(void **state)
 {
-    static const char *const script[] = { SHAKE("3fef"), GOODBYE, NULL };
-    static const char *const able[] = { SHAKE("3fff"), GOODBYE, NULL };
+    static const char *const script[] = { SHAKE("3faf"), GOODBYE, NULL };
+    static const char *const able[] = { SHAKE("3fbf"), GOODBYE, NULL };
     static EmulatorTest test;
 
     (void)state;
@@ -150,7 +150,7 @@ static void test_bit_4_of_the_capabilities_decides(void **state)
 /* A peer that was started again, as another one: the connection is new, the backend is not. */
 static void test_a_peer_that_lost_the_capability_fails_the_step(void **state)
 {
-    static const char *const script[] = { READY,        "c close", "accept", GREET("3fef"), START,
+    static const char *const script[] = { READY,        "c close", "accept", GREET("3faf"), START,
                                           AT_LOCALITY0, RESPONSE,  START,    GOODBYE,       NULL };
     static EmulatorTest test;
 

@@ -114,12 +114,12 @@ static const BadPeer bad_peers[] = {
       TPM_ERROR_PROTOCOL,
       "sent bytes on the control channel that nobody asked for",
       PATIENT_MS,
-      { SET_DATAFD, OK, PROBE_2_0, FAILURE_2_0, GET_CAPS, "c! 00000000 00003fff 00", "c eof" } },
+      { SET_DATAFD, OK, PROBE_2_0, FAILURE_2_0, GET_CAPS, "c! 00000000 00003fbf 00", "c eof" } },
     { "never tells its buffer size",
       TPM_ERROR_TIMED_OUT,
       "did not answer SET_BUFFERSIZE",
       IMPATIENT_MS,
-      { GREET("3fff"), GET_SIZE, "c eof" } },
+      { GREET("3fbf"), GET_SIZE, "c eof" } },
     { "speaks unasked on the data channel",
       TPM_ERROR_PROTOCOL,
       "sent bytes on the data channel that nobody asked for",
@@ -171,7 +171,7 @@ static void test_a_peer_that_is_no_swtpm_is_refused_with_the_reason(void **state
 
 static void expect_size(const char *reply, size_t size)
 {
-    const char *const script[] = { GREET("3fff"), GET_SIZE, reply, GOODBYE, NULL };
+    const char *const script[] = { GREET("3fbf"), GET_SIZE, reply, GOODBYE, NULL };
     EmulatorTest test = { 0 };
 
     emulator_test_connect(&test, script);
@@ -200,7 +200,7 @@ static void test_a_size_that_is_too_small_or_not_told_is_left_to_the_start(void 
 
 static void test_a_response_of_8192_bytes_is_carried_when_swtpm_takes_that(void **state)
 {
-    static const char *const script[] = { GREET("3fff"),
+    static const char *const script[] = { GREET("3fbf"),
                                           GET_SIZE,
                                           "c! 00000000 00001000 00000b50 00002000",
                                           STOP,
@@ -313,10 +313,10 @@ static void test_a_busy_socket_is_refused(void **state)
 static void test_a_config_that_lacks_something_is_refused(void **state)
 {
     static const TPMEmulatorConfig configs[] = {
-        { 0, "tpm0", "/x" },
-        { sizeof(configs[0]), NULL, "/x" },
-        { sizeof(configs[0]), "", "/x" },
-        { sizeof(configs[0]), "tpm0", NULL },
+        { .size = 0, .id = "tpm0", .path = "/x" },
+        { .size = sizeof(configs[0]), .id = NULL, .path = "/x" },
+        { .size = sizeof(configs[0]), .id = "", .path = "/x" },
+        { .size = sizeof(configs[0]), .id = "tpm0", .path = NULL },
     };
 
     (void)state;
@@ -335,7 +335,7 @@ static const char *look_up(void *opaque, const char *id)
 
 static void test_an_option_string_names_path_or_chardev(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"), GOODBYE, NULL };
+    static const char *const script[] = { SHAKE("3fbf"), GOODBYE, NULL };
     g_autoptr(GError) error = NULL;
 
     (void)state;

@@ -73,7 +73,7 @@ static void test_a_refused_locality_fails_the_command_alone(void **state)
 
 static void test_established_is_reported(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"),
+    static const char *const script[] = { SHAKE("3fbf"),
                                           STOP,
                                           OK,
                                           GET_SIZE,
@@ -98,7 +98,7 @@ static void test_established_is_reported(void **state)
 
 static void test_established_is_reset_then_asked_for(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"),
+    static const char *const script[] = { SHAKE("3fbf"),
                                           STOP,
                                           OK,
                                           GET_SIZE,
@@ -276,7 +276,7 @@ static void test_the_command_after_a_cancelled_one_waits_for_the_cancels_reply(v
 
 static void test_cancel_needs_the_capability(void **state)
 {
-    static const char *const script[] = { SHAKE("3fdf"), START,    AT_LOCALITY0, "wait",
+    static const char *const script[] = { SHAKE("3f9f"), START,    AT_LOCALITY0, "wait",
                                           "c quiet",     RESPONSE, GOODBYE,      NULL };
     static EmulatorTest test;
 
@@ -365,7 +365,7 @@ static void test_destroying_does_not_wait_for_a_goodbye_for_ever(void **state)
 
 static void test_destroying_abandons_a_command(void **state)
 {
-    static const char *const script[] = { SHAKE("3fdf"), START,    AT_LOCALITY0, "wait",
+    static const char *const script[] = { SHAKE("3f9f"), START,    AT_LOCALITY0, "wait",
                                           "c? 00000003", RESPONSE, OK,           "d eof",
                                           "c eof",       NULL };
     static EmulatorTest test;
@@ -380,7 +380,7 @@ static void test_destroying_abandons_a_command(void **state)
 
 static void test_destroying_needs_no_context_that_runs(void **state)
 {
-    static const char *const script[] = { SHAKE("3fff"), STOP, OK, GOODBYE, NULL };
+    static const char *const script[] = { SHAKE("3fbf"), STOP, OK, GOODBYE, NULL };
     GMainContext *context = g_main_context_new();
     static EmulatorTest test;
 

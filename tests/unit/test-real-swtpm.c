@@ -105,7 +105,7 @@ static Swtpm *swtpm_new(void)
 
 static void attach(Swtpm *swtpm)
 {
-    TPMEmulatorConfig config = { sizeof(config), "tpm0", swtpm->path };
+    TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0", .path = swtpm->path };
     GError *error = NULL;
 
     swtpm->backend = tpmdev_backend_emulator_new(&config, &error);
