@@ -243,6 +243,7 @@ static void started(Emulator *emulator)
     uint32_t code = tpm_header_code(emulator->response);
 
     if (code == 0) {
+        emulator->started = true;
         tpm_emulator_check_identity(emulator, true);
     } else if (code == (emulator->version == TPM_VERSION_1_2 ? TPM12_INVALID_POSTINIT
                                                              : TPM2_RC_INITIALIZE)) {

@@ -415,6 +415,11 @@ static void shut_down(Emulator *emulator)
     if (emulator->shaken && finish_request(emulator, deadline)) {
         finish_tpm(emulator, deadline);
     }
+    /* What a checkpoint stored is not what the next one who starts this TPM expects. */
+    if (emulator->shaken && emulator->checkpoint && emulator->stale_volatile &&
+        finish_request(emulator, deadline)) {
+        tpm_emulator_request(emulator, SWTPM_INIT, SWTPM_INIT_DELETE_VOLATILE, -1);
+    }
     if (emulator->shaken && finish_request(emulator, deadline)) {
         tpm_emulator_request(emulator, SWTPM_SHUTDOWN, 0, -1);
         finish_request(emulator, deadline);

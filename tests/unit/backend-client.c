@@ -72,12 +72,23 @@ static void on_failed(void *opaque, const GError *error)
     g_mutex_unlock(&client->lock);
 }
 
+static void on_recovered(void *opaque)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    client->recovered++;
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
 static const TPMBackendClient client_callbacks = {
     .started = on_started,
     .completed = on_completed,
     .hashed = on_hashed,
     .established = on_established,
     .failed = on_failed,
+    .recovered = on_recovered,
 };
 
 void backend_client_bind(BackendClient *client, TPMBackend *backend, GMainContext *context)
@@ -147,6 +158,13 @@ void backend_client_wait_failed(BackendClient *client, unsigned failed)
 {
     g_mutex_lock(&client->lock);
     wait_locked(client, &client->failed, failed, "failure");
+    g_mutex_unlock(&client->lock);
+}
+
+void backend_client_wait_recovered(BackendClient *client, unsigned recovered)
+{
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->recovered, recovered, "recovery");
     g_mutex_unlock(&client->lock);
 }
 

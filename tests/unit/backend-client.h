@@ -27,6 +27,7 @@ typedef struct BackendClient {
     bool established;
     unsigned failed; /* failures that came unasked */
     char *failure;   /* the last one's message */
+    unsigned recovered;
 } BackendClient;
 
 /* Bind; NULL context for the library's I/O thread. Fails the test if that is refused. */
@@ -45,6 +46,9 @@ void backend_client_wait_completed(BackendClient *client, unsigned completed);
 
 /* Wait until `failed` has reached this number. Fails the test at the deadline. */
 void backend_client_wait_failed(BackendClient *client, unsigned failed);
+
+/* Wait until `recovered` has reached this number. Fails the test at the deadline. */
+void backend_client_wait_recovered(BackendClient *client, unsigned recovered);
 
 /* Wait until the established flag has this value. Fails the test at the deadline. */
 void backend_client_wait_established(BackendClient *client, bool established);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The `emulator` backend with a real swtpm: it works, and what becomes of us when swtpm ails. */
-#include "backend-client.h"
 #include "command.h"
+#include "swtpm-process.h"
 #include "swtpm-protocol.h"
 
 #include <dirent.h>
@@ -10,140 +10,22 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-/* ---- swtpm ---- */
-
-typedef struct Swtpm {
-    char *directory;
-    char *path;
-    GPid pid; /* 0: not running */
-    TPMBackend *backend;
-    BackendClient client;
-    bool bound;
-} Swtpm;
-
-static void die_with_the_test(gpointer data)
-{
-    (void)data;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static void launch(Swtpm *swtpm, bool is_1_2)
-{
-    g_autofree char *state = g_strdup_printf("dir=%s", swtpm->directory);
-    g_autofree char *ctrl = g_strdup_printf("type=unixio,path=%s", swtpm->path);
-    char *argv[] = {
-        "swtpm", "socket", "--tpmstate", state, "--ctrl", ctrl, is_1_2 ? NULL : "--tpm2", NULL
-    };
-    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
-    GError *error = NULL;
-    int fd;
-
-    if (!g_spawn_async(NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD,
-                       die_with_the_test, NULL, &swtpm->pid, &error)) {
-        fail_msg("%s", error->message);
-    }
-    while ((fd = connect_to(swtpm->path)) < 0) {
-        assert_true(g_get_monotonic_time() < deadline);
-        g_usleep(1000);
-    }
-    close(fd);
-}
-
-static int wait_for_exit(Swtpm *swtpm)
-{
-    int status = 0;
-
-    assert_int_equal(waitpid(swtpm->pid, &status, 0), swtpm->pid);
-    swtpm->pid = 0;
-    return status;
-}
-
-static void kill_swtpm(Swtpm *swtpm)
-{
-    kill(swtpm->pid, SIGKILL);
-    wait_for_exit(swtpm);
-}
-
-static void stop_swtpm(Swtpm *swtpm)
-{
-    int status;
-
-    kill(swtpm->pid, SIGSTOP);
-    assert_int_equal(waitpid(swtpm->pid, &status, WUNTRACED), swtpm->pid);
-    assert_true(WIFSTOPPED(status));
-}
-
-static Swtpm *swtpm_new(void)
-{
-    Swtpm *swtpm = g_new0(Swtpm, 1);
-
-    swtpm->directory = g_dir_make_tmp("real-swtpm-XXXXXX", NULL);
-    swtpm->path = g_build_filename(swtpm->directory, "ctrl", NULL);
-    return swtpm;
-}
-
-static void attach(Swtpm *swtpm)
-{
-    TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0", .path = swtpm->path };
-    GError *error = NULL;
-
-    swtpm->backend = tpmdev_backend_emulator_new(&config, &error);
-    if (!swtpm->backend) {
-        fail_msg("%s", error->message);
-    }
-}
-
-static void bind_client(Swtpm *swtpm)
-{
-    backend_client_bind(&swtpm->client, swtpm->backend, NULL);
-    swtpm->bound = true;
-}
-
-static void unbind_client(Swtpm *swtpm)
-{
-    if (swtpm->bound) {
-        backend_client_unbind(&swtpm->client);
-        swtpm->bound = false;
-    }
-}
-
-static void start_ok(Swtpm *swtpm)
-{
-    if (!backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_COMMON)) {
-        fail_msg("%s", swtpm->client.start_error);
-    }
-}
+/* ---- life ---- */
 
 static int setup(void **state, bool is_1_2)
 {
     Swtpm *swtpm = swtpm_new();
 
     *state = swtpm;
-    launch(swtpm, is_1_2);
-    attach(swtpm);
-    bind_client(swtpm);
-    start_ok(swtpm);
+    swtpm_launch(swtpm, is_1_2);
+    swtpm_attach(swtpm);
+    swtpm_bind(swtpm);
+    swtpm_start(swtpm);
     return 0;
 }
 
@@ -163,38 +45,9 @@ static int setup_bare(void **state)
     return 0;
 }
 
-static void remove_directory(const char *path)
-{
-    GDir *directory = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (directory && (name = g_dir_read_name(directory))) {
-        g_autofree char *file = g_build_filename(path, name, NULL);
-
-        unlink(file);
-    }
-    if (directory) {
-        g_dir_close(directory);
-    }
-    rmdir(path);
-}
-
 static int teardown(void **state)
 {
-    Swtpm *swtpm = *state;
-
-    if (swtpm->pid) {
-        kill(swtpm->pid, SIGCONT);
-    }
-    unbind_client(swtpm);
-    tpmdev_backend_unref(swtpm->backend);
-    if (swtpm->pid) {
-        kill_swtpm(swtpm);
-    }
-    remove_directory(swtpm->directory);
-    g_free(swtpm->directory);
-    g_free(swtpm->path);
-    g_free(swtpm);
+    swtpm_free(*state);
     return 0;
 }
 
@@ -293,7 +146,7 @@ static void test_after_linger_end_another_thread_completes(void **state)
     for (unsigned i = 0; i < 50; i++) {
         unsigned before = completed(swtpm);
 
-        stop_swtpm(swtpm);
+        swtpm_stop(swtpm);
         submit_lingering(swtpm);
         tpm_backend_poll(swtpm->backend);
         assert_int_equal(completed(swtpm), before);
@@ -330,7 +183,7 @@ static void test_start_is_a_power_cycle(void **state)
     startup(swtpm);
     assert_int_equal(backend_client_command(&swtpm->client, startup_2_0, sizeof(startup_2_0)),
                      0x100);
-    start_ok(swtpm);
+    swtpm_start(swtpm);
     startup(swtpm);
 }
 
@@ -348,7 +201,7 @@ static void test_the_buffer_size_is_the_devices(void **state)
     assert_int_equal(tpm_get_be32(client->response + client->response_size - 4), 3968);
     assert_false(backend_client_start(client, 256));
     assert_non_null(strstr(client->start_error, "2808"));
-    start_ok(swtpm);
+    swtpm_start(swtpm);
 }
 
 /* A D-RTM measurement, as a client of swtpm's own makes it: HASH_START, HASH_DATA, HASH_END. */
@@ -360,7 +213,7 @@ static void measure_drtm(Swtpm *swtpm)
                                         { 0, 0, 0, 8 } };
     static const size_t sizes[] = { 4, 11, 4 };
     uint8_t reply[4];
-    int fd = connect_to(swtpm->path);
+    int fd = swtpm_connect(swtpm->path);
 
     assert_int_equal(write(fd, init, sizeof(init)), sizeof(init));
     assert_int_equal(read(fd, reply, sizeof(reply)), sizeof(reply));
@@ -377,11 +230,11 @@ static void test_established_is_reported_and_reset(void **state)
 {
     Swtpm *swtpm = *state;
 
-    launch(swtpm, false);
+    swtpm_launch(swtpm, false);
     measure_drtm(swtpm);
-    attach(swtpm);
-    bind_client(swtpm);
-    start_ok(swtpm);
+    swtpm_attach(swtpm);
+    swtpm_bind(swtpm);
+    swtpm_start(swtpm);
     backend_client_wait_established(&swtpm->client, true);
     tpm_backend_reset_established(swtpm->backend, 3);
     backend_client_wait_established(&swtpm->client, false);
@@ -393,9 +246,9 @@ static void test_destroying_the_backend_ends_swtpm(void **state)
     Swtpm *swtpm = *state;
 
     startup(swtpm);
-    unbind_client(swtpm);
+    swtpm_unbind(swtpm);
     swtpm->backend = tpmdev_backend_unref(swtpm->backend);
-    int status = wait_for_exit(swtpm);
+    int status = swtpm_wait_for_exit(swtpm);
 
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
@@ -408,7 +261,7 @@ static void test_a_killed_swtpm_is_noticed_while_idle(void **state)
     Swtpm *swtpm = *state;
 
     startup(swtpm);
-    kill_swtpm(swtpm);
+    swtpm_kill(swtpm);
     backend_client_wait_failed(&swtpm->client, 1);
     assert_non_null(strstr(swtpm->client.failure, "closed the"));
     assert_int_equal(backend_client_command(&swtpm->client, get_random_2_0, sizeof(get_random_2_0)),
@@ -422,9 +275,9 @@ static void test_a_swtpm_killed_in_a_command_answers_failure(void **state)
     Swtpm *swtpm = *state;
 
     startup(swtpm);
-    stop_swtpm(swtpm);
+    swtpm_stop(swtpm);
     backend_client_submit(&swtpm->client, 0, get_random_2_0, sizeof(get_random_2_0));
-    kill_swtpm(swtpm);
+    swtpm_kill(swtpm);
     backend_client_wait_completed(&swtpm->client, 2);
     assert_int_equal(tpm_header_code(swtpm->client.response), TPM2_RC_FAILURE);
     assert_non_null(swtpm->client.response_error);
@@ -435,9 +288,9 @@ static void test_a_swtpm_killed_while_lingering_answers_failure(void **state)
     Swtpm *swtpm = *state;
 
     startup(swtpm);
-    stop_swtpm(swtpm);
+    swtpm_stop(swtpm);
     submit_lingering(swtpm);
-    kill_swtpm(swtpm);
+    swtpm_kill(swtpm);
     while (completed(swtpm) < 2) {
         tpm_backend_poll(swtpm->backend);
     }
@@ -450,7 +303,7 @@ static void test_a_stopped_swtpm_holds_nobody_up(void **state)
     Swtpm *swtpm = *state;
 
     startup(swtpm);
-    stop_swtpm(swtpm);
+    swtpm_stop(swtpm);
     backend_client_submit(&swtpm->client, 3, get_random_2_0, sizeof(get_random_2_0));
     tpm_backend_poll(swtpm->backend);
     tpm_backend_reset_established(swtpm->backend, 3);
@@ -459,7 +312,7 @@ static void test_a_stopped_swtpm_holds_nobody_up(void **state)
     backend_client_wait_completed(&swtpm->client, 2);
     assert_int_equal(tpm_header_code(swtpm->client.response), 0);
 
-    stop_swtpm(swtpm);
+    swtpm_stop(swtpm);
     backend_client_submit(&swtpm->client, 3, get_random_2_0, sizeof(get_random_2_0));
     tpm_backend_cancel(swtpm->backend);
     tpm_backend_cancel(swtpm->backend);
@@ -468,7 +321,7 @@ static void test_a_stopped_swtpm_holds_nobody_up(void **state)
     backend_client_wait_completed(&swtpm->client, 3);
     assert_int_equal(tpm_header_code(swtpm->client.response), 0);
 
-    stop_swtpm(swtpm);
+    swtpm_stop(swtpm);
     tpm_backend_start(swtpm->backend, TPM_BUFFER_SIZE_COMMON);
     kill(swtpm->pid, SIGCONT);
     g_mutex_lock(&swtpm->client.lock);
@@ -484,8 +337,8 @@ static void test_destroying_ends_with_a_stopped_swtpm(void **state)
 {
     Swtpm *swtpm = *state;
 
-    stop_swtpm(swtpm);
-    unbind_client(swtpm);
+    swtpm_stop(swtpm);
+    swtpm_unbind(swtpm);
     swtpm->backend = tpmdev_backend_unref(swtpm->backend);
 }
 
@@ -512,9 +365,9 @@ static void test_a_new_device_does_not_get_the_old_ones_response(void **state)
 
     startup(swtpm);
     backend_client_submit(&swtpm->client, 0, self_test_2_0, sizeof(self_test_2_0));
-    unbind_client(swtpm);
-    bind_client(swtpm);
-    start_ok(swtpm);
+    swtpm_unbind(swtpm);
+    swtpm_bind(swtpm);
+    swtpm_start(swtpm);
     startup(swtpm);
     assert_int_equal(backend_client_command(&swtpm->client, get_random_2_0, sizeof(get_random_2_0)),
                      0);
@@ -526,10 +379,10 @@ static void test_a_restarted_swtpm_is_found_by_the_next_start(void **state)
     Swtpm *swtpm = *state;
 
     startup(swtpm);
-    kill_swtpm(swtpm);
+    swtpm_kill(swtpm);
     backend_client_wait_failed(&swtpm->client, 1);
-    launch(swtpm, false);
-    start_ok(swtpm);
+    swtpm_launch(swtpm, false);
+    swtpm_start(swtpm);
     startup(swtpm);
     assert_int_equal(backend_client_command(&swtpm->client, get_random_2_0, sizeof(get_random_2_0)),
                      0);
@@ -539,9 +392,9 @@ static void test_a_swtpm_of_another_version_is_refused(void **state)
 {
     Swtpm *swtpm = *state;
 
-    kill_swtpm(swtpm);
+    swtpm_kill(swtpm);
     backend_client_wait_failed(&swtpm->client, 1);
-    launch(swtpm, true);
+    swtpm_launch(swtpm, true);
     assert_false(backend_client_start(&swtpm->client, TPM_BUFFER_SIZE_COMMON));
     assert_non_null(strstr(swtpm->client.start_error, "is a TPM 1.2 now"));
 }
@@ -549,7 +402,7 @@ static void test_a_swtpm_of_another_version_is_refused(void **state)
 /* A device on a context of its host's, which this thread runs. */
 static void use_on_context(Swtpm *swtpm, GMainContext *context)
 {
-    unbind_client(swtpm);
+    swtpm_unbind(swtpm);
     backend_client_bind(&swtpm->client, swtpm->backend, context);
     swtpm->bound = true;
     tpm_backend_start(swtpm->backend, TPM_BUFFER_SIZE_COMMON);
@@ -571,11 +424,11 @@ static void test_the_source_moves_with_the_device(void **state)
     startup(swtpm);
     use_on_context(swtpm, contexts[0]);
     use_on_context(swtpm, contexts[1]);
-    unbind_client(swtpm);
+    swtpm_unbind(swtpm);
     g_main_context_unref(contexts[0]);
     g_main_context_unref(contexts[1]);
-    bind_client(swtpm);
-    start_ok(swtpm);
+    swtpm_bind(swtpm);
+    swtpm_start(swtpm);
     startup(swtpm);
 }
 
@@ -597,14 +450,14 @@ static void test_hundred_rounds_leak_no_file_descriptor(void **state)
     unsigned before = count_fds();
 
     for (unsigned i = 0; i < 100; i++) {
-        launch(swtpm, false);
-        attach(swtpm);
-        bind_client(swtpm);
-        start_ok(swtpm);
+        swtpm_launch(swtpm, false);
+        swtpm_attach(swtpm);
+        swtpm_bind(swtpm);
+        swtpm_start(swtpm);
         startup(swtpm);
-        unbind_client(swtpm);
+        swtpm_unbind(swtpm);
         swtpm->backend = tpmdev_backend_unref(swtpm->backend);
-        wait_for_exit(swtpm);
+        swtpm_wait_for_exit(swtpm);
     }
     assert_int_equal(count_fds(), before);
 }

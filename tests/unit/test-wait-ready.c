@@ -108,7 +108,9 @@ static void test_failed_start_is_forgotten_when_the_tpm_recovers(void **state)
 static void test_emulator_starts_without_its_context(void **state)
 {
     FakeFarm *farm = fake_farm_new();
-    TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0", .path = fake_farm_path(farm) };
+    TPMEmulatorConfig config = { .size = sizeof(config),
+                                 .id = "tpm0",
+                                 .path = fake_farm_path(farm) };
     TPMBackend *backend = tpmdev_backend_emulator_new(&config, NULL);
     TPMHost host = TPM_HOST_INIT;
 
