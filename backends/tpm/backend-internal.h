@@ -3,7 +3,8 @@
  * TPMBackend as the device in front of it sees it. Backends themselves need only the public
  * <tpmdev/backend.h>; a device needs this too.
  *
- * Implemented by backend.c (stage 4 of 6), used by hw/tpm/request.c (stages 3 and 5).
+ * Implemented by backend.c and backend-news.c (stage 4 of 6), used by hw/tpm/request.c (stages 3
+ * and 5).
  */
 #ifndef TPM_BACKEND_INTERNAL_H
 #define TPM_BACKEND_INTERNAL_H

@@ -1,97 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * TPMBackend: stage 4 of 6. Holds every backend to the state × call table of
- * <tpmdev/backend.h>, keeps the bytes of the command under way, checks what comes back, and sees
- * to it that the device hears of it on the right thread.
+ * <tpmdev/backend.h>, keeps the bytes of the command under way, and checks what comes back.
  *
- * From hw/tpm/request.c (stage 3), to the functions of a TPMBackendClass, and back to
- * hw/tpm/request.c (stage 5).
+ * From hw/tpm/request.c (stage 3), to the functions of a TPMBackendClass; what those answer goes
+ * by backend-news.c back to hw/tpm/request.c (stage 5).
  *
  * One lock, a leaf: it is held to look at the state and to change it, never while a class or a
  * client is called.
  */
-#include "backend-internal.h"
+#include "backend-private.h"
 #include "command.h"
-#include "io.h"
 
 #include <string.h>
 
-typedef enum BackendState {
-    BACKEND_STOPPED,   /* made, never started */
-    BACKEND_STARTING,  /* start() was called and not answered */
-    BACKEND_READY,     /* waiting for a command */
-    BACKEND_EXECUTING, /* submit() was called and not answered */
-    BACKEND_OPEN,      /* in a hash sequence, waiting for its next step */
-    BACKEND_HASHING,   /* hash() was called and not answered */
-    BACKEND_FAILED,    /* failed(); start() and recovered() lead out of it */
-} BackendState;
-
-/* What a client is to be told; several can wait when they must be told on the host's context. */
-typedef enum News {
-    NEWS_STARTED = 1 << 0,
-    NEWS_COMPLETED = 1 << 1,
-    NEWS_ESTABLISHED = 1 << 2,
-    NEWS_FAILED = 1 << 3,
-    NEWS_HASHED = 1 << 4,
-    NEWS_RECOVERED = 1 << 5,
-} News;
-
-struct TPMBackend {
-    gatomicrefcount refs;
-    const TPMBackendClass *klass;
-    void *self;
-    char *id;
-    TPMVersion version;
-    size_t tpm_buffer_size; /* what the TPM takes */
-    bool can_hash;
-
-    GMutex lock; /* for all below */
-    BackendState state;
-    unsigned cycle; /* starts so far */
-    TPMBackendLink link;
-    size_t buffer_size; /* what device and TPM agreed on at the last start */
-    TPMCommand command; /* the one under way */
-    uint8_t *command_data;
-    TPMHashStep hash_step; /* the one under way */
-    bool hash_lost;        /* the TPM failed between two steps, which the client may not know */
-    size_t hash_size;
-    uint8_t *hash_data; /* of TPM_HASH_CHUNK_MAX bytes; NULL if it cannot hash */
-
-    const TPMBackendClient *callbacks; /* NULL while no device is bound */
-    void *client;
-    GThread *caller;       /* the thread on which a device is calling the class, or NULL */
-    unsigned client_calls; /* calls of the client under way */
-    GCond client_idle;     /* client_calls became 0 */
-    GMainContext *context; /* set by bind, and then constant until the next bind */
-    bool own_context;      /* it is that of the library's I/O thread, not the host's */
-
-    /* News that waits for the host's context, and the source there that delivers it. */
-    GSource *mailbox; /* NULL when the context is our own: every thread will do then */
-    unsigned news;
-    bool established;
-    uint8_t *response;
-    size_t response_size;
-    GError *start_error;
-    GError *response_error;
-    GError *hash_error;
-    GError *failure;
-};
-
 /* ---- life ---- */
-
-/*
- * The context stays until the next bind or the end: a class may have sources on it, and moves
- * them when the next start() shows it another one.
- */
-static void release_context(GMainContext *context, bool own_context)
-{
-    if (context) {
-        g_main_context_unref(context);
-        if (own_context) {
-            tpm_io_release();
-        }
-    }
-}
 
 /* A program built before there was the member has none. */
 static bool info_hashing(const TPMBackendInfo *info)
@@ -145,14 +68,6 @@ TPMBackend *tpmdev_backend_new(const TPMBackendClass *klass, const char *id,
     return backend;
 }
 
-static void clear_errors(TPMBackend *backend)
-{
-    g_clear_error(&backend->start_error);
-    g_clear_error(&backend->response_error);
-    g_clear_error(&backend->hash_error);
-    g_clear_error(&backend->failure);
-}
-
 TPMBackend *tpmdev_backend_ref(TPMBackend *backend)
 {
     g_atomic_ref_count_inc(&backend->refs);
@@ -167,8 +82,8 @@ TPMBackend *tpmdev_backend_unref(TPMBackend *backend)
     backend->klass->destroy(backend->self);
     g_mutex_clear(&backend->lock);
     g_cond_clear(&backend->client_idle);
-    release_context(backend->context, backend->own_context);
-    clear_errors(backend);
+    tpm_backend_release_context(backend->context, backend->own_context);
+    tpm_backend_clear_errors(backend);
     g_free(backend->hash_data);
     g_free(backend->command_data);
     g_free(backend->response);
@@ -206,213 +121,6 @@ gboolean tpmdev_backend_can_migrate(TPMBackend *backend, GError **error)
 GMainContext *tpmdev_backend_get_context(TPMBackend *backend)
 {
     return backend->context;
-}
-
-/* ---- telling the client ---- */
-
-/* All news at once, taken out of the backend so that it can be told without the lock. */
-typedef struct Delivery {
-    unsigned news;
-    bool established;
-    GError *start_error;
-    GError *response_error;
-    GError *hash_error;
-    GError *failure;
-} Delivery;
-
-static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
-                          const TPMBackendClient *callbacks, void *client)
-{
-    if (delivery->news & NEWS_ESTABLISHED) {
-        callbacks->established(client, delivery->established);
-    }
-    if (delivery->news & NEWS_FAILED) {
-        callbacks->failed(client, delivery->failure);
-    }
-    if (delivery->news & NEWS_STARTED) {
-        callbacks->started(client, delivery->start_error);
-    }
-    if (delivery->news & NEWS_COMPLETED) {
-        callbacks->completed(client, backend->response, backend->response_size,
-                             delivery->response_error);
-    }
-    if (delivery->news & NEWS_HASHED) {
-        callbacks->hashed(client, delivery->hash_error);
-    }
-    /* Last: of a failure and a recovery that wait together, the recovery is the later one. */
-    if (delivery->news & NEWS_RECOVERED && callbacks->recovered) {
-        callbacks->recovered(client);
-    }
-}
-
-/*
- * Called with the lock held, returns with it held. The response stays where it is: the client
- * submits nothing new before it has been told of this one.
- */
-static void deliver_locked(TPMBackend *backend)
-{
-    Delivery delivery = {
-        .news = backend->news,
-        .established = backend->established,
-        .start_error = g_steal_pointer(&backend->start_error),
-        .response_error = g_steal_pointer(&backend->response_error),
-        .hash_error = g_steal_pointer(&backend->hash_error),
-        .failure = g_steal_pointer(&backend->failure),
-    };
-    const TPMBackendClient *callbacks = backend->callbacks;
-    void *client = backend->client;
-
-    backend->news = 0;
-    if (callbacks && delivery.news) {
-        backend->client_calls++;
-        g_mutex_unlock(&backend->lock);
-        delivery_tell(&delivery, backend, callbacks, client);
-        g_mutex_lock(&backend->lock);
-        if (--backend->client_calls == 0) {
-            g_cond_broadcast(&backend->client_idle);
-        }
-    }
-    g_clear_error(&delivery.start_error);
-    g_clear_error(&delivery.response_error);
-    g_clear_error(&delivery.hash_error);
-    g_clear_error(&delivery.failure);
-}
-
-/* May the client be told on this thread, right now? */
-static bool may_deliver_here(TPMBackend *backend)
-{
-    return !backend->mailbox || backend->caller == g_thread_self() ||
-           g_main_context_is_owner(backend->context);
-}
-
-/* Called with the lock held after news was added; releases it. */
-static void tell_and_unlock(TPMBackend *backend)
-{
-    if (may_deliver_here(backend)) {
-        deliver_locked(backend);
-    } else {
-        g_source_set_ready_time(backend->mailbox, 0);
-    }
-    g_mutex_unlock(&backend->lock);
-}
-
-static gboolean mailbox_dispatch(GSource *source, GSourceFunc callback, gpointer data)
-{
-    TPMBackend *backend = data;
-
-    (void)callback;
-    g_source_set_ready_time(source, -1);
-    g_mutex_lock(&backend->lock);
-    /* Else it belongs to a device that has unbound itself, and there may be another by now. */
-    if (source == backend->mailbox) {
-        deliver_locked(backend);
-    }
-    g_mutex_unlock(&backend->lock);
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean mailbox_callback(gpointer data)
-{
-    (void)data; /* never called: mailbox_dispatch() does the work, this only carries its data */
-    return G_SOURCE_CONTINUE;
-}
-
-static GSourceFuncs mailbox_funcs = { .dispatch = mailbox_dispatch };
-
-static void mailbox_destroyed(gpointer data)
-{
-    tpmdev_backend_unref(data);
-}
-
-static GSource *mailbox_new(TPMBackend *backend, GMainContext *context)
-{
-    GSource *source = g_source_new(&mailbox_funcs, sizeof(GSource));
-
-    g_source_set_name(source, "tpmdev-mailbox");
-    g_source_set_callback(source, mailbox_callback, tpmdev_backend_ref(backend), mailbox_destroyed);
-    g_source_attach(source, context);
-    return source;
-}
-
-/* ---- binding ---- */
-
-bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, void *client,
-                      GMainContext *host_context, GError **error)
-{
-    GMainContext *context = host_context ? g_main_context_ref(host_context) : tpm_io_acquire(error);
-    GMainContext *unneeded = context;
-    bool unneeded_is_own = !host_context;
-
-    if (!context) {
-        return false;
-    }
-    g_mutex_lock(&backend->lock);
-    bool bound = !backend->callbacks;
-
-    if (bound) {
-        /* All of it before the lock is released: the TPM may have something to say right now. */
-        unneeded = backend->context;
-        unneeded_is_own = backend->own_context;
-        backend->callbacks = callbacks;
-        backend->client = client;
-        backend->context = context;
-        backend->own_context = !host_context;
-        backend->mailbox = host_context ? mailbox_new(backend, host_context) : NULL;
-        backend->news = backend->established ? NEWS_ESTABLISHED : 0;
-        deliver_locked(backend);
-    }
-    g_mutex_unlock(&backend->lock);
-    release_context(unneeded, unneeded_is_own);
-    if (!bound) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
-                    "TPM backend '%s' is already initialized: it serves another device; "
-                    "give each device a backend of its own",
-                    backend->id);
-    }
-    return bound;
-}
-
-void tpm_backend_unbind(TPMBackend *backend)
-{
-    g_mutex_lock(&backend->lock);
-    GSource *mailbox = g_steal_pointer(&backend->mailbox);
-
-    backend->callbacks = NULL;
-    while (backend->client_calls > 0) {
-        g_cond_wait(&backend->client_idle, &backend->lock);
-    }
-    /* Only now: a client that was told of something may have started or submitted once more. */
-    bool executing = backend->state == BACKEND_EXECUTING;
-
-    backend->state = BACKEND_STOPPED;
-    backend->news = 0;
-    clear_errors(backend);
-    g_mutex_unlock(&backend->lock);
-
-    if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
-        backend->klass->cancel(backend->self);
-    }
-    if (mailbox) {
-        g_source_destroy(mailbox);
-        g_source_unref(mailbox);
-    }
-}
-
-bool tpm_backend_is_bound(TPMBackend *backend)
-{
-    g_mutex_lock(&backend->lock);
-    bool bound = backend->callbacks != NULL;
-    g_mutex_unlock(&backend->lock);
-    return bound;
-}
-
-void tpm_backend_report(TPMBackend *backend, const GError *error)
-{
-    g_mutex_lock(&backend->lock);
-    g_clear_error(&backend->failure);
-    backend->failure = g_error_copy(error);
-    backend->news |= NEWS_FAILED;
-    tell_and_unlock(backend);
 }
 
 /* ---- the device side of the table ---- */
@@ -487,7 +195,7 @@ void tpm_backend_submit(TPMBackend *backend, bool linger)
                                                           "TPM backend '%s' has failed; the "
                                                           "command was not sent",
                                                           backend->id));
-        deliver_locked(backend);
+        tpm_backend_deliver_locked(backend);
         g_mutex_unlock(&backend->lock);
     }
     caller_leave(backend);
@@ -530,7 +238,7 @@ void tpm_backend_hash(TPMBackend *backend)
                                           "not made",
                                           backend->id);
         backend->news |= NEWS_HASHED;
-        deliver_locked(backend);
+        tpm_backend_deliver_locked(backend);
         g_mutex_unlock(&backend->lock);
     } else {
         g_assert(may_hash(backend));
@@ -561,7 +269,7 @@ void tpm_backend_pump(TPMBackend *backend)
         tpm_backend_poll(backend);
     }
     g_mutex_lock(&backend->lock);
-    deliver_locked(backend);
+    tpm_backend_deliver_locked(backend);
     g_mutex_unlock(&backend->lock);
 }
 
@@ -613,7 +321,7 @@ void tpmdev_backend_started(TPMBackend *backend)
     case BACKEND_FAILED:
         break;
     }
-    tell_and_unlock(backend);
+    tpm_backend_tell_and_unlock(backend);
 }
 
 void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t size)
@@ -642,7 +350,7 @@ void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t s
     case BACKEND_FAILED:
         break;
     }
-    tell_and_unlock(backend);
+    tpm_backend_tell_and_unlock(backend);
 }
 
 void tpmdev_backend_hashed(TPMBackend *backend)
@@ -661,7 +369,7 @@ void tpmdev_backend_hashed(TPMBackend *backend)
     case BACKEND_FAILED:
         break;
     }
-    tell_and_unlock(backend);
+    tpm_backend_tell_and_unlock(backend);
 }
 
 /* Called with the lock held, releases it. */
@@ -696,7 +404,7 @@ static void failed_and_unlock(TPMBackend *backend, const GError *error)
     backend->state = BACKEND_FAILED;
     backend->link = TPM_LINK_GONE;
     backend->news &= ~(unsigned)NEWS_RECOVERED;
-    tell_and_unlock(backend);
+    tpm_backend_tell_and_unlock(backend);
 }
 
 void tpmdev_backend_failed(TPMBackend *backend, const GError *error)
@@ -740,7 +448,7 @@ void tpmdev_backend_recovered(TPMBackend *backend)
     case BACKEND_HASHING:
         break;
     }
-    tell_and_unlock(backend);
+    tpm_backend_tell_and_unlock(backend);
 }
 
 void tpmdev_backend_set_link(TPMBackend *backend, TPMBackendLink link)
@@ -757,5 +465,5 @@ void tpmdev_backend_set_established(TPMBackend *backend, bool established)
         backend->established = established;
         backend->news |= NEWS_ESTABLISHED;
     }
-    tell_and_unlock(backend);
+    tpm_backend_tell_and_unlock(backend);
 }

@@ -6,7 +6,7 @@
  * enough. It lives as long as a device needs it, so a process that frees its devices is left
  * with no thread of ours.
  *
- * Neighbours: backend.c acquires it when a device is bound; sources of emulator.c run on it.
+ * Neighbours: backend-news.c acquires it when a device is bound; sources of emulator.c run on it.
  */
 #include "io.h"
 

@@ -3,7 +3,7 @@
  * The library's own I/O thread: one GMainContext and one thread that runs it, shared by all
  * devices whose host gave no context, there only while such a device is.
  *
- * Used by backend.c.
+ * Used by backend-news.c.
  */
 #ifndef TPM_IO_H
 #define TPM_IO_H

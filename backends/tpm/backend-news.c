@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Between a TPMBackend and the device it serves: binding the two, and telling the device of what
+ * became of its calls, on the right thread.
+ *
+ * From backend.c (stage 4 of 6), which notes news under the backend's lock, to the client's
+ * functions, hw/tpm/request.c's (stage 5).
+ */
+#include "backend-private.h"
+#include "io.h"
+
+/*
+ * The context stays until the next bind or the end: a class may have sources on it, and moves
+ * them when the next start() shows it another one.
+ */
+void tpm_backend_release_context(GMainContext *context, bool own_context)
+{
+    if (context) {
+        g_main_context_unref(context);
+        if (own_context) {
+            tpm_io_release();
+        }
+    }
+}
+
+void tpm_backend_clear_errors(TPMBackend *backend)
+{
+    g_clear_error(&backend->start_error);
+    g_clear_error(&backend->response_error);
+    g_clear_error(&backend->hash_error);
+    g_clear_error(&backend->failure);
+}
+
+/* ---- telling the client ---- */
+
+/* All news at once, taken out of the backend so that it can be told without the lock. */
+typedef struct Delivery {
+    unsigned news;
+    bool established;
+    GError *start_error;
+    GError *response_error;
+    GError *hash_error;
+    GError *failure;
+} Delivery;
+
+static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
+                          const TPMBackendClient *callbacks, void *client)
+{
+    if (delivery->news & NEWS_ESTABLISHED) {
+        callbacks->established(client, delivery->established);
+    }
+    if (delivery->news & NEWS_FAILED) {
+        callbacks->failed(client, delivery->failure);
+    }
+    if (delivery->news & NEWS_STARTED) {
+        callbacks->started(client, delivery->start_error);
+    }
+    if (delivery->news & NEWS_COMPLETED) {
+        callbacks->completed(client, backend->response, backend->response_size,
+                             delivery->response_error);
+    }
+    if (delivery->news & NEWS_HASHED) {
+        callbacks->hashed(client, delivery->hash_error);
+    }
+    /* Last: of a failure and a recovery that wait together, the recovery is the later one. */
+    if (delivery->news & NEWS_RECOVERED && callbacks->recovered) {
+        callbacks->recovered(client);
+    }
+}
+
+/*
+ * Called with the lock held, returns with it held. The response stays where it is: the client
+ * submits nothing new before it has been told of this one.
+ */
+void tpm_backend_deliver_locked(TPMBackend *backend)
+{
+    Delivery delivery = {
+        .news = backend->news,
+        .established = backend->established,
+        .start_error = g_steal_pointer(&backend->start_error),
+        .response_error = g_steal_pointer(&backend->response_error),
+        .hash_error = g_steal_pointer(&backend->hash_error),
+        .failure = g_steal_pointer(&backend->failure),
+    };
+    const TPMBackendClient *callbacks = backend->callbacks;
+    void *client = backend->client;
+
+    backend->news = 0;
+    if (callbacks && delivery.news) {
+        backend->client_calls++;
+        g_mutex_unlock(&backend->lock);
+        delivery_tell(&delivery, backend, callbacks, client);
+        g_mutex_lock(&backend->lock);
+        if (--backend->client_calls == 0) {
+            g_cond_broadcast(&backend->client_idle);
+        }
+    }
+    g_clear_error(&delivery.start_error);
+    g_clear_error(&delivery.response_error);
+    g_clear_error(&delivery.hash_error);
+    g_clear_error(&delivery.failure);
+}
+
+/* May the client be told on this thread, right now? */
+static bool may_deliver_here(TPMBackend *backend)
+{
+    return !backend->mailbox || backend->caller == g_thread_self() ||
+           g_main_context_is_owner(backend->context);
+}
+
+/* Called with the lock held after news was added; releases it. */
+void tpm_backend_tell_and_unlock(TPMBackend *backend)
+{
+    if (may_deliver_here(backend)) {
+        tpm_backend_deliver_locked(backend);
+    } else {
+        g_source_set_ready_time(backend->mailbox, 0);
+    }
+    g_mutex_unlock(&backend->lock);
+}
+
+static gboolean mailbox_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    TPMBackend *backend = data;
+
+    (void)callback;
+    g_source_set_ready_time(source, -1);
+    g_mutex_lock(&backend->lock);
+    /* Else it belongs to a device that has unbound itself, and there may be another by now. */
+    if (source == backend->mailbox) {
+        tpm_backend_deliver_locked(backend);
+    }
+    g_mutex_unlock(&backend->lock);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean mailbox_callback(gpointer data)
+{
+    (void)data; /* never called: mailbox_dispatch() does the work, this only carries its data */
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs mailbox_funcs = { .dispatch = mailbox_dispatch };
+
+static void mailbox_destroyed(gpointer data)
+{
+    tpmdev_backend_unref(data);
+}
+
+static GSource *mailbox_new(TPMBackend *backend, GMainContext *context)
+{
+    GSource *source = g_source_new(&mailbox_funcs, sizeof(GSource));
+
+    g_source_set_name(source, "tpmdev-mailbox");
+    g_source_set_callback(source, mailbox_callback, tpmdev_backend_ref(backend), mailbox_destroyed);
+    g_source_attach(source, context);
+    return source;
+}
+
+void tpm_backend_report(TPMBackend *backend, const GError *error)
+{
+    g_mutex_lock(&backend->lock);
+    g_clear_error(&backend->failure);
+    backend->failure = g_error_copy(error);
+    backend->news |= NEWS_FAILED;
+    tpm_backend_tell_and_unlock(backend);
+}
+
+/* ---- binding ---- */
+
+bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, void *client,
+                      GMainContext *host_context, GError **error)
+{
+    GMainContext *context = host_context ? g_main_context_ref(host_context) : tpm_io_acquire(error);
+    GMainContext *unneeded = context;
+    bool unneeded_is_own = !host_context;
+
+    if (!context) {
+        return false;
+    }
+    g_mutex_lock(&backend->lock);
+    bool bound = !backend->callbacks;
+
+    if (bound) {
+        /* All of it before the lock is released: the TPM may have something to say right now. */
+        unneeded = backend->context;
+        unneeded_is_own = backend->own_context;
+        backend->callbacks = callbacks;
+        backend->client = client;
+        backend->context = context;
+        backend->own_context = !host_context;
+        backend->mailbox = host_context ? mailbox_new(backend, host_context) : NULL;
+        backend->news = backend->established ? NEWS_ESTABLISHED : 0;
+        tpm_backend_deliver_locked(backend);
+    }
+    g_mutex_unlock(&backend->lock);
+    tpm_backend_release_context(unneeded, unneeded_is_own);
+    if (!bound) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
+                    "TPM backend '%s' is already initialized: it serves another device; "
+                    "give each device a backend of its own",
+                    backend->id);
+    }
+    return bound;
+}
+
+bool tpm_backend_is_bound(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    bool bound = backend->callbacks != NULL;
+    g_mutex_unlock(&backend->lock);
+    return bound;
+}
+
+void tpm_backend_unbind(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    GSource *mailbox = g_steal_pointer(&backend->mailbox);
+
+    backend->callbacks = NULL;
+    while (backend->client_calls > 0) {
+        g_cond_wait(&backend->client_idle, &backend->lock);
+    }
+    /* Only now: a client that was told of something may have started or submitted once more. */
+    bool executing = backend->state == BACKEND_EXECUTING;
+
+    backend->state = BACKEND_STOPPED;
+    backend->news = 0;
+    tpm_backend_clear_errors(backend);
+    g_mutex_unlock(&backend->lock);
+
+    if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
+        backend->klass->cancel(backend->self);
+    }
+    if (mailbox) {
+        g_source_destroy(mailbox);
+        g_source_unref(mailbox);
+    }
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TPMBackend from the inside: what backend.c, which keeps its state, and backend-news.c, which
+ * tells of it, share. Nobody else includes this.
+ */
+#ifndef TPM_BACKEND_PRIVATE_H
+#define TPM_BACKEND_PRIVATE_H
+
+#include "backend-internal.h"
+
+typedef enum BackendState {
+    BACKEND_STOPPED,   /* made, never started */
+    BACKEND_STARTING,  /* start() was called and not answered */
+    BACKEND_READY,     /* waiting for a command */
+    BACKEND_EXECUTING, /* submit() was called and not answered */
+    BACKEND_OPEN,      /* in a hash sequence, waiting for its next step */
+    BACKEND_HASHING,   /* hash() was called and not answered */
+    BACKEND_FAILED,    /* failed(); start() and recovered() lead out of it */
+} BackendState;
+
+/* What a client is to be told; several can wait when they must be told on the host's context. */
+typedef enum News {
+    NEWS_STARTED = 1 << 0,
+    NEWS_COMPLETED = 1 << 1,
+    NEWS_ESTABLISHED = 1 << 2,
+    NEWS_FAILED = 1 << 3,
+    NEWS_HASHED = 1 << 4,
+    NEWS_RECOVERED = 1 << 5,
+} News;
+
+struct TPMBackend {
+    gatomicrefcount refs;
+    const TPMBackendClass *klass;
+    void *self;
+    char *id;
+    TPMVersion version;
+    size_t tpm_buffer_size; /* what the TPM takes */
+    bool can_hash;
+
+    GMutex lock; /* for all below */
+    BackendState state;
+    unsigned cycle; /* starts so far */
+    TPMBackendLink link;
+    size_t buffer_size; /* what device and TPM agreed on at the last start */
+    TPMCommand command; /* the one under way */
+    uint8_t *command_data;
+    TPMHashStep hash_step; /* the one under way */
+    bool hash_lost;        /* the TPM failed between two steps, which the client may not know */
+    size_t hash_size;
+    uint8_t *hash_data; /* of TPM_HASH_CHUNK_MAX bytes; NULL if it cannot hash */
+
+    const TPMBackendClient *callbacks; /* NULL while no device is bound */
+    void *client;
+    GThread *caller;       /* the thread on which a device is calling the class, or NULL */
+    unsigned client_calls; /* calls of the client under way */
+    GCond client_idle;     /* client_calls became 0 */
+    GMainContext *context; /* set by bind, and then constant until the next bind */
+    bool own_context;      /* it is that of the library's I/O thread, not the host's */
+
+    /* News that waits for the host's context, and the source there that delivers it. */
+    GSource *mailbox; /* NULL when the context is our own: every thread will do then */
+    unsigned news;
+    bool established;
+    uint8_t *response;
+    size_t response_size;
+    GError *start_error;
+    GError *response_error;
+    GError *hash_error;
+    GError *failure;
+};
+
+/* Called with the lock held after news was added; releases it. The client is told, here or soon. */
+void tpm_backend_tell_and_unlock(TPMBackend *backend);
+
+/* Tell it here, all of it; called with the lock held, returns with it held. */
+void tpm_backend_deliver_locked(TPMBackend *backend);
+
+/* Forget the errors that wait to be told. */
+void tpm_backend_clear_errors(TPMBackend *backend);
+
+/* Let go of a context, NULL for none; own_context as TPMBackend has it. */
+void tpm_backend_release_context(GMainContext *context, bool own_context);
+
+#endif /* TPM_BACKEND_PRIVATE_H */
