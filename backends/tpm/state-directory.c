@@ -40,9 +40,12 @@ static const uint8_t header_magic[] = { 'T', 'P', 'M', 'S', 'T', 'A', 'T', 'E' }
 /* A temporary file's name is that of the file it will be, this, and eight random digits. */
 #define TEMPORARY_INFIX ".tmp-"
 
+#define LOCK_NAME ".lock"
+
 struct TPMStateDirectory {
     char *path; /* for messages */
     int fd;
+    int lock_fd; /* holds the lock */
     TPMVersion version;
     bool has_permanent; /* there is permanent state, and so there must be from now on */
 };
@@ -415,6 +418,54 @@ static int open_directory(const char *path, GError **error)
     return fd;
 }
 
+static bool lock_failed(const TPMStateDirectory *directory, int err, GError **error)
+{
+    if (err == EAGAIN || err == EACCES) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
+                    "TPM state directory '%s' is in use by another TPM, in this process or another "
+                    "one; end that first, or give another directory",
+                    directory->path);
+    } else {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
+                    "cannot lock TPM state file '%s/" LOCK_NAME "': %s; give a directory on a file "
+                    "system that can lock",
+                    directory->path, g_strerror(err));
+    }
+    return false;
+}
+
+/*
+ * A file that is not for others to open is also not for them to lock. A process forked from this
+ * one shares the lock as long as it has the descriptor open, which is not beyond execve().
+ */
+static bool take_lock(TPMStateDirectory *directory, GError **error)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    directory->lock_fd =
+        openat(directory->fd, LOCK_NAME,
+               O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    if (directory->lock_fd < 0) {
+        set_io_error(directory, LOCK_NAME, "open", errno, error);
+        return false;
+    }
+    if (fcntl(directory->lock_fd, F_OFD_SETLK, &lock) != 0) {
+        return lock_failed(directory, errno, error);
+    }
+    return true;
+}
+
+/* Unlocked by name, because a forked process may have the open file, and the lock, too. */
+static void leave_lock(TPMStateDirectory *directory)
+{
+    struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+    if (directory->lock_fd >= 0) {
+        fcntl(directory->lock_fd, F_OFD_SETLK, &lock);
+        close(directory->lock_fd);
+    }
+}
+
 /* A new TPM where swtpm keeps one would look to its guest as if its TPM had lost everything. */
 static bool check_not_swtpm(const TPMStateDirectory *directory, GError **error)
 {
@@ -495,8 +546,9 @@ TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version
 
     directory->path = g_strdup(path);
     directory->fd = fd;
+    directory->lock_fd = -1;
     directory->version = version;
-    if (!check_files(directory, error) ||
+    if (!take_lock(directory, error) || !check_files(directory, error) ||
         (!directory->has_permanent && !check_not_swtpm(directory, error))) {
         return tpm_state_directory_close(directory);
     }
@@ -507,6 +559,7 @@ TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version
 TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory)
 {
     if (directory) {
+        leave_lock(directory);
         close(directory->fd);
         g_free(directory->path);
         g_free(directory);

@@ -26,7 +26,13 @@
  * the directory synced. Whatever ends the process, and when, the last state that was stored whole
  * is there. The next user removes what is left of a temporary file.
  *
- * One user at a time, and one thread at a time. Used by libtpms-engine.c.
+ * One user at a time: whoever takes the directory into use holds an exclusive lock on the file
+ * `.lock` in it. It is a lock of the open file (F_OFD_SETLK), so that nothing else this process
+ * does loses it, a second user in this process is refused like one in another, and the end of the
+ * process, however it comes, lets go of it. The empty file stays and blocks nobody. It has the
+ * name and the kind of lock of swtpm's, which so keeps away, too.
+ *
+ * One thread at a time. Used by libtpms-engine.c.
  */
 #ifndef TPM_STATE_DIRECTORY_H
 #define TPM_STATE_DIRECTORY_H
@@ -49,8 +55,9 @@ typedef struct TPMStateDirectory TPMStateDirectory;
  * Take the directory into use for a TPM of this version and check every file of state in it, so
  * that what is there can be loaded. An empty directory is that of a TPM not yet made.
  *
- * Returns NULL with error set: TPM_ERROR_NOT_FOUND, TPM_ERROR_IO, TPM_ERROR_STATE_DAMAGED, or
- * TPM_ERROR_STATE_MISMATCH for state of another version or program. Nothing was changed then.
+ * Returns NULL with error set: TPM_ERROR_NOT_FOUND, TPM_ERROR_IO, TPM_ERROR_IN_USE while somebody
+ * else has it, TPM_ERROR_STATE_DAMAGED, or TPM_ERROR_STATE_MISMATCH for state of another version
+ * or program. No state was changed then.
  */
 TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version, GError **error);
 

@@ -291,9 +291,9 @@ typedef struct TPMLibtpmsConfig {
  * libtpms is global to its process, so there can be one at a time. May block for a bounded time.
  *
  * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION for a config that cannot
- * be, TPM_ERROR_IN_USE for a second instance, TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the
- * directory, TPM_ERROR_STATE_DAMAGED or TPM_ERROR_STATE_MISMATCH for what is in it, TPM_ERROR_TPM
- * for a refusal of libtpms.
+ * be, TPM_ERROR_IN_USE for a second instance or a directory that another user has locked,
+ * TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the directory, TPM_ERROR_STATE_DAMAGED or
+ * TPM_ERROR_STATE_MISMATCH for what is in it, TPM_ERROR_TPM for a refusal of libtpms.
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **error);

@@ -115,7 +115,7 @@ unsigned count_state_files(StateFixture *fixture, const char *prefix)
     unsigned count = 0;
 
     while ((name = g_dir_read_name(dir))) {
-        count += g_str_has_prefix(name, prefix);
+        count += g_str_has_prefix(name, prefix) && strcmp(name, ".lock") != 0;
     }
     g_dir_close(dir);
     return count;

@@ -33,7 +33,7 @@ void assert_state_error(StateFixture *fixture, TPMError code, const char *expect
 size_t get_state_file(StateFixture *fixture, const char *name, uint8_t **content);
 void set_state_file(StateFixture *fixture, const char *name, const void *content, size_t size);
 
-/* Names in the directory that begin so. */
+/* Names in the directory that begin so, but for that of the lock. */
 unsigned count_state_files(StateFixture *fixture, const char *prefix);
 
 #define STATE_TEST(name) cmocka_unit_test_setup_teardown(name, state_set_up, state_tear_down)

@@ -216,6 +216,20 @@ static void test_a_second_tpm_is_refused(void **state)
     assert_random(fixture);
 }
 
+static void test_a_directory_in_use_by_another_is_refused(void **state)
+{
+    Fixture *fixture = *state;
+    TPMStateDirectory *other = tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL);
+
+    assert_null(try_new(fixture, TPM_VERSION_2_0));
+    assert_error(fixture, TPM_ERROR_IN_USE,
+                 "TPM state directory 'DIR' is in use by another TPM, in this process or another "
+                 "one; end that first, or give another directory");
+    tpm_state_directory_close(other);
+    make_running(fixture);
+    assert_random(fixture);
+}
+
 static void test_after_one_tpm_there_can_be_one_of_the_other_version(void **state)
 {
     Fixture *fixture = *state;
@@ -456,6 +470,7 @@ static void test_a_new_tpm_that_cannot_be_stored_does_not_start(void **state)
     Fixture *fixture = *state;
 
     make_backend(fixture, TPM_VERSION_2_0);
+    empty_directory(fixture);
     g_rmdir(fixture->path);
     assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON));
     assert_message(fixture, fixture->client->start_error,
@@ -541,6 +556,7 @@ int main(void)
         TEST(test_a_shutdown_of_the_guest_is_not_overridden),
         TEST(test_an_end_without_shutdown_is_orderly),
         TEST(test_a_second_tpm_is_refused),
+        TEST(test_a_directory_in_use_by_another_is_refused),
         TEST(test_after_one_tpm_there_can_be_one_of_the_other_version),
         TEST(test_state_of_the_other_version_is_refused),
         TEST(test_damaged_state_is_refused_and_left_alone),

@@ -132,7 +132,10 @@ static void test_a_file_that_cannot_be_read_is_refused(void **state)
 
     open_directory_2_0(fixture);
     store_text(fixture, TPM_STATE_PERMANENT, "seeds");
+    g_autofree char *lock = state_file_path(fixture, ".lock");
+
     assert_int_equal(g_chmod(path, 0), 0);
+    assert_int_equal(g_chmod(lock, 0666), 0);
     uid_t before = become_nobody(fixture);
 
     open_directory_as(fixture, TPM_VERSION_2_0);

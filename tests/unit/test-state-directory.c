@@ -336,7 +336,10 @@ static void test_a_store_into_a_removed_directory_fails(void **state)
 {
     StateFixture *fixture = *state;
 
+    g_autofree char *lock = state_file_path(fixture, ".lock");
+
     open_directory_2_0(fixture);
+    g_remove(lock);
     g_rmdir(fixture->path);
     assert_false(tpm_state_directory_store(fixture->directory, TPM_STATE_PERMANENT, "seeds", 5,
                                            &fixture->error));
