@@ -302,6 +302,9 @@ static int write_whole(int fd, const uint8_t *data, size_t size)
         if (n < 0 && errno != EINTR) {
             return errno;
         }
+        if (n == 0) {
+            return ENOSPC; /* which no file system should say so, and none may keep us here */
+        }
         if (n > 0) {
             data += n;
             size -= (size_t)n;

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -443,6 +444,48 @@ static void test_state_that_cannot_be_stored_fails_the_tpm_until_it_is_reset(voi
     assert_memory_equal(fixture->client->response + 16, "libtpmdv", 8);
 }
 
+/* No file of this process may grow beyond so many bytes. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = MIN(size, limit.rlim_max);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A real write that fails in the middle of a file, and SIGXFSZ, which kills who does not mind. */
+static void test_a_write_that_fails_midway_leaves_the_last_state(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_running(fixture);
+    assert_int_equal(COMMAND(fixture, nv_define), 0);
+    assert_int_equal(COMMAND(fixture, nv_write), 0);
+    uint8_t command[sizeof(nv_write)];
+
+    memcpy(command, nv_write, sizeof(command));
+    command[35] = 'L';
+    for (rlim_t size = 0; size <= 1000; size += 500) {
+        limit_files(size);
+        uint32_t code = backend_client_command(fixture->client, command, sizeof(command));
+        bool restarted = backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON);
+
+        limit_files(RLIM_INFINITY);
+        assert_int_equal(code, TPM2_RC_FAILURE);
+        assert_message(fixture, fixture->client->response_error,
+                       "cannot write TPM state file 'DIR/permall': File too large");
+        assert_true(restarted); /* which only reads */
+        assert_int_equal(COMMAND(fixture, startup_clear), 0);
+        assert_int_equal(COMMAND(fixture, nv_read), 0);
+        assert_memory_equal(fixture->client->response + 16, "libtpmdv", 8);
+    }
+    drop_backend(fixture);
+    make_running(fixture);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+    assert_memory_equal(fixture->client->response + 16, "libtpmdv", 8);
+}
+
 static void test_a_failure_while_lingering_comes_in_poll(void **state)
 {
     Fixture *fixture = *state;
@@ -567,6 +610,7 @@ int main(void)
         TEST(test_a_config_of_version_0_1_makes_a_tpm),
         TEST(test_a_bad_config_is_refused),
         TEST(test_state_that_cannot_be_stored_fails_the_tpm_until_it_is_reset),
+        TEST(test_a_write_that_fails_midway_leaves_the_last_state),
         TEST(test_a_failure_while_lingering_comes_in_poll),
         TEST(test_a_new_tpm_that_cannot_be_stored_does_not_start),
         TEST(test_state_that_goes_or_is_damaged_between_resets_is_no_new_tpm),

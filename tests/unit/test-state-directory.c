@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +23,7 @@
 static GString *calls; /* a letter for each, or NULL: do not watch */
 static int fail_at;    /* the number of the call that fails, from 1; 0: none */
 static int fail_errno;
+static bool empty_writes; /* write() takes nothing, for ever */
 static bool short_writes; /* write() takes a byte at a time, and is interrupted before each */
 
 ssize_t __real_write(int fd, const void *data, size_t size);
@@ -48,6 +52,9 @@ ssize_t __wrap_write(int fd, const void *data, size_t size)
 
     if (call_fails('w')) {
         return -1;
+    }
+    if (empty_writes) {
+        return 0;
     }
     if (short_writes) {
         interrupt = !interrupt;
@@ -80,6 +87,7 @@ static int watched_tear_down(void **state)
     }
     fail_at = 0;
     short_writes = false;
+    empty_writes = false;
     return state_tear_down(state);
 }
 
@@ -291,7 +299,7 @@ static void test_content_is_synced_before_it_has_the_name(void **state)
 
 static void test_a_store_that_fails_at_any_step_leaves_the_last_state(void **state)
 {
-    static const int errors[] = { ENOSPC, EIO, EDQUOT };
+    static const int errors[] = { ENOSPC, EIO, EDQUOT, EROFS };
     StateFixture *fixture = *state;
     bool stored = false;
     int step = 0;
@@ -301,7 +309,7 @@ static void test_a_store_that_fails_at_any_step_leaves_the_last_state(void **sta
         store_text(fixture, TPM_STATE_PERMANENT, "old");
         calls = g_string_new(NULL);
         fail_at = ++step;
-        fail_errno = errors[step % 3];
+        fail_errno = errors[step % 4];
         stored = tpm_state_directory_store(fixture->directory, TPM_STATE_PERMANENT, "new", 3,
                                            &fixture->error);
         bool last_step = g_str_has_suffix(calls->str, "d");
@@ -312,7 +320,7 @@ static void test_a_store_that_fails_at_any_step_leaves_the_last_state(void **sta
         assert_int_equal(count_state_files(fixture, "permall"), 1);
         if (!stored) {
             g_autofree char *expected = g_strdup_printf(
-                "cannot write TPM state file 'DIR/permall': %s", g_strerror(errors[step % 3]));
+                "cannot write TPM state file 'DIR/permall': %s", g_strerror(errors[step % 4]));
 
             assert_state_error(fixture, TPM_ERROR_IO, expected);
             g_clear_error(&fixture->error);
@@ -330,6 +338,88 @@ static void test_writes_may_be_short_and_interrupted(void **state)
     store_text(fixture, TPM_STATE_PERMANENT, "seeds");
     short_writes = false;
     assert_loads(fixture, TPM_STATE_PERMANENT, "seeds");
+}
+
+static void test_a_write_that_takes_nothing_is_a_full_disk(void **state)
+{
+    StateFixture *fixture = *state;
+
+    open_directory_2_0(fixture);
+    empty_writes = true;
+    assert_false(tpm_state_directory_store(fixture->directory, TPM_STATE_PERMANENT, "seeds", 5,
+                                           &fixture->error));
+    empty_writes = false;
+    assert_state_error(fixture, TPM_ERROR_IO,
+                       "cannot write TPM state file 'DIR/permall': No space left on device");
+}
+
+/* ---- a disk that is full ---- */
+
+#define NO_DISK 77 /* the exit status of one who may not mount */
+
+/* In the child: a file system of 64 KiB on the directory, for nobody else to see. */
+static bool mount_small_disk(const char *path)
+{
+    if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
+        return false;
+    }
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", path, "tmpfs", 0, "size=64k") == 0;
+}
+
+static bool stores(StateFixture *fixture, char letter, size_t size, int expected_errno)
+{
+    static uint8_t payload[60000];
+    g_autoptr(GError) error = NULL;
+
+    memset(payload, letter, size);
+    return tpm_state_directory_store(fixture->directory, TPM_STATE_PERMANENT, payload, size, &error)
+               ? expected_errno == 0
+               : expected_errno != 0 &&
+                     g_str_has_suffix(error->message, g_strerror(expected_errno));
+}
+
+static bool holds(StateFixture *fixture, char letter)
+{
+    g_autoptr(GBytes) bytes =
+        tpm_state_directory_load(fixture->directory, TPM_STATE_PERMANENT, NULL);
+
+    return bytes && *(const char *)g_bytes_get_data(bytes, NULL) == letter &&
+           count_state_files(fixture, "permall") == 1;
+}
+
+/* Returns the number of the first step that went otherwise than it should, or 0. */
+static int use_small_disk(StateFixture *fixture)
+{
+    open_directory_as(fixture, TPM_VERSION_2_0);
+    if (!fixture->directory || !stores(fixture, 'a', 40000, 0)) {
+        return 1;
+    }
+    if (!stores(fixture, 'b', 60000, ENOSPC) || !holds(fixture, 'a')) {
+        return 2;
+    }
+    if (!stores(fixture, 'c', 1000, 0) || !holds(fixture, 'c')) {
+        return 3;
+    }
+    return 0;
+}
+
+static void test_a_full_disk_leaves_the_last_state(void **state)
+{
+    StateFixture *fixture = *state;
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(mount_small_disk(fixture->path) ? use_small_disk(fixture) : NO_DISK);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NO_DISK) {
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_a_store_into_a_removed_directory_fails(void **state)
@@ -445,6 +535,8 @@ int main(void)
         WATCHED_TEST(test_content_is_synced_before_it_has_the_name),
         WATCHED_TEST(test_a_store_that_fails_at_any_step_leaves_the_last_state),
         WATCHED_TEST(test_writes_may_be_short_and_interrupted),
+        WATCHED_TEST(test_a_write_that_takes_nothing_is_a_full_disk),
+        WATCHED_TEST(test_a_full_disk_leaves_the_last_state),
         WATCHED_TEST(test_a_store_into_a_removed_directory_fails),
         WATCHED_TEST(test_a_directory_may_be_renamed_while_in_use),
         WATCHED_TEST(test_state_is_whole_after_the_process_is_killed),
