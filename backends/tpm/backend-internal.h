@@ -73,6 +73,9 @@ bool tpm_backend_is_bound(TPMBackend *backend);
  */
 void tpm_backend_report(TPMBackend *backend, const GError *error);
 
+/* What tpmdev_backend_new() was given for a backend of this class; NULL for one of another. */
+void *tpm_backend_get_self(const TPMBackend *backend, const TPMBackendClass *klass);
+
 /* Can the TPM do the D-RTM hash sequence? */
 bool tpm_backend_can_hash(const TPMBackend *backend);
 

@@ -97,6 +97,11 @@ const char *tpmdev_backend_get_id(const TPMBackend *backend)
     return backend->id;
 }
 
+void *tpm_backend_get_self(const TPMBackend *backend, const TPMBackendClass *klass)
+{
+    return backend->klass == klass ? backend->self : NULL;
+}
+
 const char *tpmdev_backend_get_type(const TPMBackend *backend)
 {
     return backend->klass->type;

@@ -16,6 +16,7 @@
 static const TPMBackendClass *const builtin_classes[] = {
     &tpm_backend_libtpms_class,
     &tpm_backend_emulator_class,
+    &tpm_backend_passthrough_class,
     &tpm_backend_null_class,
 };
 

@@ -2,8 +2,9 @@
 /*
  * TPMBackend: the TPM behind a device.
  *
- * Three are built in: `libtpms` (a TPM in this process), `emulator` (swtpm over its socket) and
- * `null` (a dead TPM, and the model for those who write their own; read backends/tpm/null.c).
+ * Four are built in: `libtpms` (a TPM in this process), `emulator` (swtpm over its socket),
+ * `passthrough` (the host's own) and `null` (a dead TPM, and the model for those who write their
+ * own; read backends/tpm/null.c).
  * A backend serves one device at a time.
  *
  * Who calls whom. The device side calls the functions of a TPMBackendClass, never two at a time
@@ -257,7 +258,8 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  *
  * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0]`; `emulator,id=,path=` or
  * `emulator,id=,chardev=`, both with `[,control-timeout=][,short-timeout=][,long-timeout=]
- * [,init-timeout=]` in milliseconds and `[,checkpoint=on|off]`; `null,id=[,version=1.2|2.0]`; and
+ * [,init-timeout=]` in milliseconds and `[,checkpoint=on|off]`;
+ * `passthrough,id=[,path=][,cancel-path=][,fd=][,cancel-fd=]`; `null,id=[,version=1.2|2.0]`; and
  * what tpmdev_backend_register() added. May block for a bounded time: call it from a host's own
  * thread, not from a vCPU's.
  *
@@ -344,6 +346,58 @@ typedef struct TPMEmulatorConfig {
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error);
+
+/**
+ * TPMPassthroughConfig: the host's own TPM
+ * @size:        sizeof(TPMPassthroughConfig), in bytes
+ * @id:          the backend's name
+ * @path:        its character device; NULL for /dev/tpm0
+ * @cancel_path: the file to which a byte is written to cancel the command under way; NULL to have
+ *               it looked for in sysfs
+ * @fd:          in place of @path, a descriptor opened O_RDWR; it is duplicated, and made a
+ *               blocking one; 0 for none
+ * @cancel_fd:   in place of @cancel_path, a descriptor open for writing; it is duplicated; 0 for
+ *               none
+ */
+typedef struct TPMPassthroughConfig {
+    size_t size;
+    const char *id;
+    const char *path;
+    const char *cancel_path;
+    int fd;
+    int cancel_fd;
+} TPMPassthroughConfig;
+
+/**
+ * tpmdev_backend_passthrough_new: use the host's own TPM
+ * @config: which it is; copied
+ * @error:  where a failure is described
+ *
+ * /dev/tpm0 has one user at a time, /dev/tpmrm0 several. The TPM is asked for its version and its
+ * buffer's size. It is not power-cycled with the guest's machine, its tpmEstablished flag and D-RTM
+ * are not there, it serves locality 0 alone, and its machine cannot migrate. A TPM 1.2 must have a
+ * file for cancels; a TPM 2.0 does without: tpmdev_backend_passthrough_can_cancel(). May block for
+ * a bounded time.
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION for a config that cannot
+ * be or for what is no character device, TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the device or the
+ * file for cancels, TPM_ERROR_IN_USE for a device that has its one user, TPM_ERROR_PROTOCOL or
+ * TPM_ERROR_TIMED_OUT for what does not answer as a TPM.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_passthrough_new(const TPMPassthroughConfig *config, GError **error);
+
+/**
+ * tpmdev_backend_passthrough_can_cancel: does a guest's cancel reach the host's TPM?
+ * @backend: one of tpmdev_backend_passthrough_new()
+ * @error:   where the reason is given
+ *
+ * Linux has a file for it for TPMs 1.2 alone. Without one a command ends when it ends. Any thread
+ * may call it. Returns TRUE when there is such a file, or FALSE: TPM_ERROR_UNSUPPORTED, which tells
+ * which files were looked for, or TPM_ERROR_INVALID_OPTION for a backend of another type.
+ */
+TPMDEV_EXPORT
+gboolean tpmdev_backend_passthrough_can_cancel(TPMBackend *backend, GError **error);
 
 /**
  * tpmdev_backend_null_new: make a dead TPM

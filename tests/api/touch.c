@@ -38,6 +38,8 @@ static const struct {
     TOUCH(tpmdev_backend_new),
     TOUCH(tpmdev_backend_new_from_string),
     TOUCH(tpmdev_backend_null_new),
+    TOUCH(tpmdev_backend_passthrough_can_cancel),
+    TOUCH(tpmdev_backend_passthrough_new),
     TOUCH(tpmdev_backend_ref),
     TOUCH(tpmdev_backend_recovered),
     TOUCH(tpmdev_backend_register),

@@ -140,6 +140,13 @@ bool backend_client_start(BackendClient *client, size_t buffer_size)
     return ready;
 }
 
+void backend_client_wait_started(BackendClient *client, unsigned started)
+{
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->started, started, "answer to start()");
+    g_mutex_unlock(&client->lock);
+}
+
 void backend_client_submit(BackendClient *client, uint8_t locality, const void *command,
                            size_t size)
 {

@@ -37,6 +37,9 @@ void backend_client_unbind(BackendClient *client);
 /* Start and wait for the answer; true when the TPM is ready. Fails the test at the deadline. */
 bool backend_client_start(BackendClient *client, size_t buffer_size);
 
+/* Wait until `started` has reached this number. Fails the test at the deadline. */
+void backend_client_wait_started(BackendClient *client, unsigned started);
+
 /* Submit without waiting. */
 void backend_client_submit(BackendClient *client, uint8_t locality, const void *command,
                            size_t size);
