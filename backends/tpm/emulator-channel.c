@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Unix stream sockets that never block; see emulator-channel.h.
+ * Stream sockets that never block; see emulator-channel.h.
  *
- * Neighbours: emulator-io.c, which sends and receives here; no state of its own.
+ * Neighbours: swtpm-peer.c connects; emulator-io.c sends and receives; no state of its own.
  */
 #include "emulator-channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <tpmdev/error.h>
 #include <unistd.h>
 
+/* ---- unix sockets ---- */
+
 /* Say why the connection failed. Linux refuses one to what is no socket as to one unattended. */
-static void set_connect_error(const char *path, int err, GError **error)
+static void set_connect_error(const char *path, const char *option, int err, GError **error)
 {
     struct stat status;
     bool is_socket = stat(path, &status) != 0 || S_ISSOCK(status.st_mode);
 
     if (err == ENOENT || err == ENOTDIR) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND,
-                    "there is no socket '%s'; start swtpm first, with --ctrl type=unixio,path=%s",
-                    path, path);
+                    "there is no socket '%s'; start swtpm first, with %s type=unixio,path=%s", path,
+                    option, path);
     } else if (!is_socket) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
-                    "'%s' is a %s; it must be the control socket of swtpm", path,
-                    S_ISDIR(status.st_mode) ? "directory" : "file and no socket");
+                    "'%s' is a %s; it must be the %s socket of swtpm", path,
+                    S_ISDIR(status.st_mode) ? "directory" : "file and no socket",
+                    strcmp(option, "--ctrl") == 0 ? "control" : "data");
     } else if (err == ECONNREFUSED) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
                     "nobody listens on the socket '%s'; swtpm has ended and must be started again",
@@ -42,7 +48,7 @@ static void set_connect_error(const char *path, int err, GError **error)
     }
 }
 
-int tpm_channel_connect(const char *path, GError **error)
+int tpm_channel_connect(const char *path, const char *option, GError **error)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     size_t length = strlen(path);
@@ -62,12 +68,147 @@ int tpm_channel_connect(const char *path, GError **error)
         return -1;
     }
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        set_connect_error(path, errno, error);
+        set_connect_error(path, option, errno, error);
         close(fd);
         return -1;
     }
     return fd;
 }
+
+/* ---- TCP ---- */
+
+bool tpm_channel_address_init(TPMChannelAddress *address, const char *host, uint16_t port,
+                              GError **error)
+{
+    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                              .ai_socktype = SOCK_STREAM };
+    const char *number = g_ascii_strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+    struct addrinfo *found = NULL;
+    char service[8];
+
+    g_snprintf(service, sizeof(service), "%u", port);
+    if (!*host || port == 0 || getaddrinfo(number, service, &hints, &found) != 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "'%s' port %u is no address of TCP; give an IPv4 or IPv6 address in numbers, "
+                    "such as 127.0.0.1 or ::1, and a port from 1 to 65535",
+                    host, port);
+        return false;
+    }
+    memcpy(&address->bytes, found->ai_addr, found->ai_addrlen);
+    address->size = found->ai_addrlen;
+    address->name = g_strdup_printf("%s port %u", number, port);
+    freeaddrinfo(found);
+    return true;
+}
+
+void tpm_channel_address_clear(TPMChannelAddress *address)
+{
+    g_clear_pointer(&address->name, g_free);
+}
+
+static void set_tcp_error(const TPMChannelAddress *address, int err, GError **error)
+{
+    g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot connect to %s: %s%s", address->name,
+                g_strerror(err),
+                err == ECONNREFUSED ? "; start swtpm first, with --server type=tcp,port=PORT and "
+                                      "--ctrl type=tcp,port=CONTROL-PORT"
+                                    : "");
+}
+
+int tpm_channel_connect_tcp(const TPMChannelAddress *address, GError **error)
+{
+    int fd =
+        socket(address->bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    int on = 1;
+
+    if (fd < 0) {
+        set_tcp_error(address, errno, error);
+        return -1;
+    }
+    /* A message is answered before the next is sent: there is nothing to collect. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(fd, (const struct sockaddr *)&address->bytes, address->size) != 0 &&
+        errno != EINPROGRESS) {
+        set_tcp_error(address, errno, error);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/*
+ * Where nobody listens, a port that the kernel gives out for one's own end may happen to be the one
+ * that is connected to: the socket is then connected to itself.
+ */
+static bool is_connected_to_itself(int fd, const TPMChannelAddress *address)
+{
+    struct sockaddr_storage own;
+    socklen_t size = sizeof(own);
+
+    return getsockname(fd, (struct sockaddr *)&own, &size) == 0 && size == address->size &&
+           memcmp(&own, &address->bytes, size) == 0;
+}
+
+int tpm_channel_is_connected(int fd, const TPMChannelAddress *address, GError **error)
+{
+    struct pollfd writable = { .fd = fd, .events = POLLOUT };
+    int trouble = 0;
+    socklen_t size = sizeof(trouble);
+
+    if (poll(&writable, 1, 0) <= 0) {
+        return 0;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &trouble, &size) != 0) {
+        trouble = errno;
+    } else if (trouble == 0 && is_connected_to_itself(fd, address)) {
+        trouble = ECONNREFUSED;
+    }
+    if (trouble != 0) {
+        set_tcp_error(address, trouble, error);
+    }
+    return trouble == 0 ? 1 : -1;
+}
+
+/* ---- descriptors of others ---- */
+
+/* What is wrong with a descriptor as a channel; NULL for nothing. */
+static const char *trouble_with(int fd, bool *is_unix)
+{
+    struct sockaddr_storage peer;
+    struct stat status;
+    socklen_t size = sizeof(peer);
+    int type = 0, domain = 0;
+
+    if (fstat(fd, &status) != 0) {
+        return "is no open descriptor";
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        return "is no socket";
+    }
+    size = sizeof(type);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
+        return "is no stream socket";
+    }
+    size = sizeof(domain);
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    *is_unix = domain == AF_UNIX;
+    size = sizeof(peer);
+    return getpeername(fd, (struct sockaddr *)&peer, &size) == 0 ? NULL : "is not connected";
+}
+
+bool tpm_channel_check(int fd, const char *called, bool *is_unix, GError **error)
+{
+    const char *trouble = trouble_with(fd, is_unix);
+
+    if (trouble) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "%s, which is %d, %s; it must be a stream socket that is connected to swtpm",
+                    called, fd, trouble);
+    }
+    return !trouble;
+}
+
+/* ---- a channel ---- */
 
 bool tpm_channel_pair(int *ours, int *theirs, GError **error)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Unix stream sockets that never block: connect, a pair with one end to give away, send a whole
- * message at once, receive what is there.
+ * Stream sockets that never block, unix ones and those of TCP: connect, a pair with one end to give
+ * away, send a whole message at once, receive what is there.
  *
- * Used by emulator-io.c and emulator-start.c for swtpm's control and data channels.
+ * Used by swtpm-peer.c, which connects, and by emulator-io.c and emulator-start.c for swtpm's
+ * control and data channels.
  */
 #ifndef EMULATOR_CHANNEL_H
 #define EMULATOR_CHANNEL_H
@@ -11,14 +12,44 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /*
- * Connect to the socket at path. Returns a file descriptor, or -1 with error set:
- * TPM_ERROR_NOT_FOUND for none, TPM_ERROR_INVALID_OPTION for a path no socket can have,
- * TPM_ERROR_IO for one that cannot be connected to.
+ * Connect to swtpm's socket at path, which `option` makes: "--ctrl" or "--server". Returns a file
+ * descriptor, or -1 with error set: TPM_ERROR_NOT_FOUND for none, TPM_ERROR_INVALID_OPTION for a
+ * path no socket can have, TPM_ERROR_IO for one that cannot be connected to.
  */
-int tpm_channel_connect(const char *path, GError **error);
+int tpm_channel_connect(const char *path, const char *option, GError **error);
+
+/* An address of TCP. */
+typedef struct TPMChannelAddress {
+    struct sockaddr_storage bytes;
+    socklen_t size;
+    char *name; /* for people: "127.0.0.1 port 2321" */
+} TPMChannelAddress;
+
+/*
+ * The address that host, a number of IPv4 or IPv6 or "localhost", and port are. Returns false with
+ * TPM_ERROR_INVALID_OPTION for a name, which would have to be looked up.
+ */
+bool tpm_channel_address_init(TPMChannelAddress *address, const char *host, uint16_t port,
+                              GError **error);
+void tpm_channel_address_clear(TPMChannelAddress *address);
+
+/*
+ * Begin to connect over TCP. Returns a file descriptor, or -1 with error set: TPM_ERROR_IO. Then
+ * ask tpm_channel_is_connected() until it is 1; -1: never, with TPM_ERROR_IO.
+ */
+int tpm_channel_connect_tcp(const TPMChannelAddress *address, GError **error);
+int tpm_channel_is_connected(int fd, const TPMChannelAddress *address, GError **error);
+
+/*
+ * Is it a stream socket that is connected? If not, say so of what it is called. is_unix is set for
+ * one over which a descriptor can be passed.
+ */
+bool tpm_channel_check(int fd, const char *called, bool *is_unix, GError **error);
 
 /* A pair of sockets: ours does not block, the one for the peer does, as it will expect. */
 bool tpm_channel_pair(int *ours, int *theirs, GError **error);

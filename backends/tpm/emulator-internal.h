@@ -11,6 +11,7 @@
  *     emulator-restore.c  what a TPM that was reset under its guest has to go through
  *     emulator-after.c    what follows a command before its response is told
  *     emulator-control.c  the messages' bytes        emulator-channel.c  the sockets
+ *     swtpm-peer.c        how swtpm is reached
  *
  * Everything is driven by non-blocking I/O, on whichever thread comes: a device's call, or the
  * source on the backend's context. One mutex covers it all. It is never held while something
@@ -20,6 +21,7 @@
 #ifndef EMULATOR_INTERNAL_H
 #define EMULATOR_INTERNAL_H
 
+#include "swtpm-peer.h"
 #include "swtpm-protocol.h"
 
 #include <stdbool.h>
@@ -140,7 +142,7 @@ typedef struct EmulatorTimeouts {
 typedef struct Emulator {
     TPMBackend *backend; /* not a reference: it owns this; NULL until creation is over */
     char *id;
-    char *path;
+    SwtpmPeer *peer;
     EmulatorTimeouts timeouts;
     bool checkpoint;
 

@@ -33,7 +33,8 @@ static unsigned timeout_or(unsigned timeout_ms, unsigned otherwise)
     return timeout_ms > 0 ? timeout_ms : otherwise;
 }
 
-static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
+/* Takes the peer. */
+static Emulator *emulator_alloc(const TPMEmulatorConfig *config, SwtpmPeer *peer)
 {
     Emulator *emulator = g_new0(Emulator, 1);
 
@@ -41,7 +42,7 @@ static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
     g_mutex_init(&emulator->lock);
     g_cond_init(&emulator->told);
     emulator->id = g_strdup(config->id);
-    emulator->path = g_strdup(config->path);
+    emulator->peer = peer;
     emulator->timeouts = (EmulatorTimeouts){
         .control = timeout_or(config->control_timeout_ms, CONTROL_TIMEOUT_MS),
         .init = timeout_or(config->init_timeout_ms, INIT_TIMEOUT_MS),
@@ -58,6 +59,15 @@ static Emulator *emulator_alloc(const TPMEmulatorConfig *config)
     emulator->response = g_malloc(TPM_BUFFER_SIZE_COMMON);
     emulator->response_capacity = TPM_BUFFER_SIZE_COMMON;
     return emulator;
+}
+
+/* What the peer did not answer, for an error message. */
+static const char *unanswered(const Emulator *emulator)
+{
+    if (emulator->step == STEP_CONNECT) {
+        return "the connection";
+    }
+    return emulator->request ? tpm_swtpm_command_name(emulator->request) : "a TPM command";
 }
 
 /* Go through the handshake on this thread. False with `failure` set. */
@@ -84,14 +94,11 @@ static bool shake_hands(Emulator *emulator, unsigned deadline_ms)
         } else if (look < deadline) {
             tpm_emulator_retry(emulator); /* the peer is on its way */
         } else {
-            const char *what =
-                emulator->request ? tpm_swtpm_command_name(emulator->request) : "a TPM command";
-
             tpm_emulator_report_failure(
                 emulator, tpm_emulator_error(emulator, TPM_ERROR_TIMED_OUT,
                                              "did not answer %s within %u ms; is it swtpm, and has "
                                              "it no other client?",
-                                             what, deadline_ms));
+                                             unanswered(emulator), deadline_ms));
         }
     }
     return !emulator->failure;
@@ -114,8 +121,6 @@ static bool config_check(const TPMEmulatorConfig *config, GError **error)
         wrong = "size must be sizeof(TPMEmulatorConfig)";
     } else if (!config->id || !*config->id) {
         wrong = "the id is empty; give the backend a name";
-    } else if (!config->path) {
-        wrong = "the path is missing; name swtpm's control socket";
     }
     if (wrong) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION, "TPM emulator: %s", wrong);
@@ -143,7 +148,12 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *given, unsigned deadline_m
     }
     TPMEmulatorConfig whole = config_whole(given);
     const TPMEmulatorConfig *config = &whole;
-    Emulator *emulator = emulator_alloc(config);
+    SwtpmPeer *peer = tpm_swtpm_peer_new(config, error);
+
+    if (!peer) {
+        return NULL;
+    }
+    Emulator *emulator = emulator_alloc(config, peer);
 
     if (shake_hands(emulator, deadline_ms) && can_do_what_is_asked(emulator)) {
         TPMBackendInfo info = {
@@ -164,7 +174,9 @@ TPMBackend *tpm_emulator_new(const TPMEmulatorConfig *given, unsigned deadline_m
     }
     TPMBackend *backend = emulator->backend;
 
-    if (!backend) {
+    if (backend) {
+        tpm_swtpm_peer_adopt(peer);
+    } else {
         tpm_emulator_close(emulator);
     }
     return backend;
@@ -178,8 +190,9 @@ TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError 
 /* ---- from an option string ---- */
 
 const char *const tpm_emulator_options[] = {
-    "path",         "chardev",      "control-timeout", "short-timeout",
-    "long-timeout", "init-timeout", "checkpoint",      NULL,
+    "path",       "chardev", "server-path",     "host",          "port",         "control-port",
+    "fd",         "data-fd", "control-timeout", "short-timeout", "long-timeout", "init-timeout",
+    "checkpoint", NULL
 };
 
 /* What an option may say, in milliseconds: up to a day. */
@@ -197,15 +210,67 @@ static bool timeout_options(const TPMOptions *options, TPMEmulatorConfig *config
                                     &config->init_timeout_ms, error);
 }
 
+/* A port of TCP; 0 when the option is not there. */
+static bool get_port(const TPMOptions *options, const char *name, uint16_t *port, GError **error)
+{
+    unsigned value = 0;
+    bool good = tpm_options_get_unsigned(options, name, 1, UINT16_MAX, &value, error);
+
+    *port = (uint16_t)value;
+    return good;
+}
+
+static bool get_tcp(const TPMOptions *options, TPMEmulatorConfig *config, GError **error)
+{
+    config->host = tpmdev_options_get(options, "host");
+    if (config->host && (!tpm_options_require(options, "emulator", "port", error) ||
+                         !tpm_options_require(options, "emulator", "control-port", error))) {
+        return false;
+    }
+    return get_port(options, "port", &config->port, error) &&
+           get_port(options, "control-port", &config->control_port, error);
+}
+
+static bool get_fds(const TPMOptions *options, TPMEmulatorConfig *config, GError **error)
+{
+    static const char *const names[] = { "fd", "data-fd" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        unsigned fd = 0;
+
+        if (!tpm_options_get_unsigned(options, names[i], 0, INT_MAX, &fd, error)) {
+            return false;
+        }
+        config->fds[i] = (int)fd;
+        config->n_fds += tpmdev_options_get(options, names[i]) != NULL;
+    }
+    return !tpmdev_options_get(options, "data-fd") ||
+           tpm_options_require(options, "emulator", "fd", error);
+}
+
+/* The unix socket is the way to swtpm when no other is given. */
+static bool get_path(const TPMOptions *options, TPMEmulatorConfig *config, GError **error)
+{
+    bool other_way = config->host || config->n_fds > 0;
+
+    config->server_path = tpmdev_options_get(options, "server-path");
+    if (!other_way || tpmdev_options_get(options, "path") ||
+        tpmdev_options_get(options, "chardev")) {
+        config->path = tpmdev_options_get_socket(options, error);
+        return config->path != NULL;
+    }
+    return true;
+}
+
 TPMBackend *tpm_emulator_create(const TPMOptions *options, GError **error)
 {
     TPMEmulatorConfig config = {
         .size = sizeof(config),
         .id = tpmdev_options_get(options, "id"),
-        .path = tpmdev_options_get_socket(options, error),
     };
 
-    if (!config.path || !timeout_options(options, &config, error) ||
+    if (!get_tcp(options, &config, error) || !get_fds(options, &config, error) ||
+        !get_path(options, &config, error) || !timeout_options(options, &config, error) ||
         !tpm_options_get_switch(options, "checkpoint", &config.checkpoint, error)) {
         return NULL;
     }

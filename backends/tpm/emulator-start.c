@@ -37,13 +37,13 @@ static bool watch_channel(Emulator *emulator, int fd)
 /* How soon to look again for a peer that is on its way. */
 #define LOOK_AGAIN_MS 5u
 
-typedef enum Reach { REACHED, ON_ITS_WAY, OUT_OF_REACH } Reach;
-
-/* The one place that knows how swtpm is reached. Never waits. */
-static Reach reach(Emulator *emulator, GError **error)
+/* A peer that brought no data channel is given one. */
+static bool connected(Emulator *emulator)
 {
-    emulator->control_fd = tpm_channel_connect(emulator->path, error);
-    return emulator->control_fd >= 0 ? REACHED : OUT_OF_REACH;
+    emulator->step = emulator->data_fd < 0 ? STEP_SET_DATAFD : STEP_PROBE_2_0;
+    emulator->data_watched = emulator->data_fd >= 0;
+    return watch_channel(emulator, emulator->control_fd) &&
+           (emulator->data_fd < 0 || watch_channel(emulator, emulator->data_fd));
 }
 
 bool tpm_emulator_connect(Emulator *emulator)
@@ -52,20 +52,20 @@ bool tpm_emulator_connect(Emulator *emulator)
 
     emulator->kept_control = false;
     emulator->retry_at = EMULATOR_NEVER;
-    switch (reach(emulator, &error)) {
-    case REACHED:
-        break;
-    case ON_ITS_WAY:
+    switch (
+        tpm_swtpm_peer_connect(emulator->peer, &emulator->control_fd, &emulator->data_fd, &error)) {
+    case SWTPM_PEER_CONNECTED:
+        return connected(emulator);
+    case SWTPM_PEER_PENDING:
         emulator->step = STEP_CONNECT;
         emulator->retry_at = tpm_emulator_now(emulator) + LOOK_AGAIN_MS * G_TIME_SPAN_MILLISECOND;
         return true;
-    case OUT_OF_REACH:
-        g_prefix_error(&error, "TPM backend '%s': ", emulator->id);
-        tpm_emulator_break(emulator, error);
-        return false;
+    case SWTPM_PEER_FAILED:
+        break;
     }
-    emulator->step = STEP_SET_DATAFD;
-    return watch_channel(emulator, emulator->control_fd);
+    g_prefix_error(&error, "TPM backend '%s': ", emulator->id);
+    tpm_emulator_break(emulator, error);
+    return false;
 }
 
 static void send_data_fd(Emulator *emulator)

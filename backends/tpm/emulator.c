@@ -42,7 +42,6 @@ static void emulator_unref(Emulator *emulator)
     g_cond_clear(&emulator->told);
     g_clear_error(&emulator->failure);
     g_free(emulator->id);
-    g_free(emulator->path);
     g_free(emulator->response);
     g_free(emulator);
 }
@@ -54,7 +53,8 @@ GError *tpm_emulator_error(Emulator *emulator, TPMError code, const char *format
     va_start(arguments, format);
     GError *error = g_error_new_valist(TPMDEV_ERROR, (gint)code, format, arguments);
     va_end(arguments);
-    g_prefix_error(&error, "TPM backend '%s': swtpm at '%s' ", emulator->id, emulator->path);
+    g_prefix_error(&error, "TPM backend '%s': swtpm at '%s' ", emulator->id,
+                   tpm_swtpm_peer_name(emulator->peer));
     return error;
 }
 
@@ -430,6 +430,7 @@ void tpm_emulator_close(Emulator *emulator)
 {
     tpm_emulator_disconnect(emulator);
     tpm_channel_close(&emulator->epoll_fd);
+    g_clear_pointer(&emulator->peer, tpm_swtpm_peer_free);
     emulator_unref(emulator);
 }
 
@@ -457,7 +458,7 @@ static void emulator_destroy(void *self)
 const TPMBackendClass tpm_backend_emulator_class = {
     .size = sizeof(TPMBackendClass),
     .type = "emulator",
-    .description = "TPM emulator swtpm, over its unix control socket",
+    .description = "TPM emulator swtpm, over its sockets",
     .options = tpm_emulator_options,
     .create = tpm_emulator_create,
     .start = emulator_start,

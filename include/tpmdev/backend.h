@@ -256,9 +256,11 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  * @opaque:  for @lookup
  * @error:   where a failure is described
  *
- * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0]`; `emulator,id=,path=` or
- * `emulator,id=,chardev=`, both with `[,control-timeout=][,short-timeout=][,long-timeout=]
- * [,init-timeout=]` in milliseconds and `[,checkpoint=on|off]`;
+ * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0]`; `emulator,id=,` and one of
+ * `path=[,server-path=]`, `chardev=[,server-path=]`, `host=,port=,control-port=`, `fd=[,data-fd=]`
+ * and `spawn=on,state-dir=[,version=1.2|2.0][,log=][,log-level=][,seccomp=kill|log|none][,swtpm=]`,
+ * all with `[,control-timeout=][,short-timeout=][,long-timeout=][,init-timeout=]` in milliseconds
+ * and `[,checkpoint=on|off]`, which TPMEmulatorConfig explains;
  * `passthrough,id=[,path=][,cancel-path=][,fd=][,cancel-fd=]`; `null,id=[,version=1.2|2.0]`; and
  * what tpmdev_backend_register() added. May block for a bounded time: call it from a host's own
  * thread, not from a vCPU's.
@@ -301,6 +303,21 @@ TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **error);
 
 /**
+ * TPMSwtpmSeccomp: what a swtpm the library starts does about a system call that its own filter
+ * does not let through (swtpm(8), `--seccomp`)
+ * @TPM_SWTPM_SECCOMP_DEFAULT: what that swtpm does by itself; swtpm 0.7.1 ends
+ * @TPM_SWTPM_SECCOMP_KILL:    it ends
+ * @TPM_SWTPM_SECCOMP_LOG:     it goes on, and the kernel logs the call
+ * @TPM_SWTPM_SECCOMP_NONE:    it has no filter
+ */
+typedef enum TPMSwtpmSeccomp {
+    TPM_SWTPM_SECCOMP_DEFAULT = 0,
+    TPM_SWTPM_SECCOMP_KILL = 1,
+    TPM_SWTPM_SECCOMP_LOG = 2,
+    TPM_SWTPM_SECCOMP_NONE = 3,
+} TPMSwtpmSeccomp;
+
+/**
  * TPMEmulatorConfig: a TPM emulator that speaks swtpm's socket protocol
  * @size: sizeof(TPMEmulatorConfig), in bytes
  * @id:   the backend's name
@@ -315,10 +332,31 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
  *        60000
  * @checkpoint: store the TPM's volatile state after each command that may have changed it, before
  *        the guest is told, so that none of it is lost with swtpm's process
+ * @server_path:  (optional) with @path: its unix data socket, of `--server type=unixio,path=`;
+ *                NULL: the data channel is handed over on the control channel
+ * @host:         its IPv4 or IPv6 address, or "localhost" for 127.0.0.1; another name is refused,
+ *                for looking it up takes as long as it takes
+ * @port:         with @host: the TCP port of its data channel, of `--server type=tcp,port=`
+ * @control_port: with @host: that of its control channel, of `--ctrl type=tcp,port=`
+ * @n_fds:        how many of @fds there are: 1 or 2; 0: it is reached in another way
+ * @fds:          connected stream sockets: the control channel and, if there are two, the data
+ *                channel; the control channel alone must be a unix socket. The library's from the
+ *                moment tpmdev_backend_emulator_new() succeeds: it closes them. Left alone when
+ *                that fails. What is lost once they break cannot be connected to again.
+ * @spawn:        the library starts swtpm, watches over it, starts it again when it is gone, and
+ *                ends it with the backend
+ * @directory:    with @spawn: the existing directory that holds the TPM's state; a new TPM is
+ *                made in an empty one
+ * @version:      with @spawn: the TPM's version; 0: TPM_VERSION_2_0
+ * @log_path:     (optional) with @spawn: the file to which what swtpm prints is appended
+ * @log_level:    with @spawn: how much it prints (swtpm(8), `--log level=`), 0 to 20
+ * @seccomp:      with @spawn: its filter of system calls
+ * @program:      (optional) with @spawn: its program; NULL: `swtpm` on the PATH
  *
- * New members are only ever added at the end; one beyond @size is taken as zero. An answer that
- * comes later than it may is a failure of the TPM, which the backend then looks for by itself, as
- * it does for a swtpm that has gone.
+ * One of @path, @host, @n_fds and @spawn says how swtpm is reached. An answer that comes later than
+ * it may is a failure of the TPM, which the backend then looks for by itself, as it does for a
+ * swtpm that has gone. New members are only ever added at the end; one beyond @size is taken as
+ * zero or NULL.
  */
 typedef struct TPMEmulatorConfig {
     size_t size;
@@ -329,6 +367,19 @@ typedef struct TPMEmulatorConfig {
     unsigned long_timeout_ms;
     unsigned init_timeout_ms;
     bool checkpoint;
+    const char *server_path;
+    const char *host;
+    uint16_t port;
+    uint16_t control_port;
+    unsigned n_fds;
+    int fds[2];
+    bool spawn;
+    const char *directory;
+    TPMVersion version;
+    const char *log_path;
+    unsigned log_level;
+    TPMSwtpmSeccomp seccomp;
+    const char *program;
 } TPMEmulatorConfig;
 
 /**
@@ -339,10 +390,16 @@ typedef struct TPMEmulatorConfig {
  * Connects, hands over the data channel, asks for capabilities and version. May block for a
  * bounded time.
  *
- * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION for a config or a path
- * that cannot be, TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the socket, TPM_ERROR_TIMED_OUT or
- * TPM_ERROR_PROTOCOL for a peer that is no swtpm, TPM_ERROR_UNSUPPORTED for one that lacks a
- * needed capability.
+ * With TPMEmulatorConfig.spawn the process gets a thread, one for all swtpm it starts, and is the
+ * parent of each: it must leave them to the library, and may ignore SIGCHLD. They end with it,
+ * however it ends.
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION or
+ * TPM_ERROR_MISSING_OPTION for a config, a path, an address or a descriptor that cannot be,
+ * TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the socket, the state directory or the program,
+ * TPM_ERROR_IN_USE for a state directory that another swtpm uses, TPM_ERROR_STATE_MISMATCH for one
+ * with a TPM of another version, TPM_ERROR_TIMED_OUT or TPM_ERROR_PROTOCOL for a peer that is no
+ * swtpm, TPM_ERROR_UNSUPPORTED for one that lacks a needed capability.
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error);
