@@ -91,17 +91,19 @@ static void channel_lost(Emulator *emulator, const char *channel)
 {
     /* During creation we do not know yet whether it is swtpm at all. */
     TPMError code = emulator->backend ? TPM_ERROR_IO : TPM_ERROR_PROTOCOL;
-    GError *error;
+    const char *guess = emulator->backend ? "" : "; is it swtpm?";
+    bool closed = errno == 0 || errno == EPIPE || errno == ECONNRESET;
+    const char *words = closed ? "" : g_strerror(errno);
+    g_autofree char *end = tpm_swtpm_peer_describe_end(emulator->peer);
 
-    if (errno == 0 || errno == EPIPE || errno == ECONNRESET) {
-        error = tpm_emulator_error(emulator, code, "closed the %s channel while %s was under way%s",
-                                   channel, present_act(emulator),
-                                   emulator->backend ? "" : "; is it swtpm?");
-    } else {
-        error = tpm_emulator_error(emulator, code, "lost the %s channel while %s was under way: %s",
-                                   channel, present_act(emulator), g_strerror(errno));
-    }
-    tpm_emulator_break(emulator, error);
+    tpm_emulator_break(
+        emulator,
+        tpm_emulator_error(emulator, code, "%s the %s channel while %s was under way%s%s%s%s",
+                           closed ? "closed" : "lost", channel, present_act(emulator),
+                           closed ? "" : ": ", words, end ? "; it " : "",
+                           end      ? end
+                           : closed ? guess
+                                    : ""));
 }
 
 bool tpm_emulator_is_silent(Emulator *emulator, int fd, const char *channel)

@@ -189,11 +189,15 @@ TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError 
 
 /* ---- from an option string ---- */
 
+/* clang-format off */
 const char *const tpm_emulator_options[] = {
-    "path",       "chardev", "server-path",     "host",          "port",         "control-port",
-    "fd",         "data-fd", "control-timeout", "short-timeout", "long-timeout", "init-timeout",
-    "checkpoint", NULL
+    "path", "chardev", "server-path",
+    "host", "port", "control-port",
+    "fd", "data-fd",
+    "spawn", "state-dir", "version", "log", "log-level", "seccomp", "swtpm",
+    "control-timeout", "short-timeout", "long-timeout", "init-timeout", "checkpoint", NULL,
 };
+/* clang-format on */
 
 /* What an option may say, in milliseconds: up to a day. */
 #define TIMEOUT_MAX_MS (24u * 60 * 60 * 1000)
@@ -248,10 +252,41 @@ static bool get_fds(const TPMOptions *options, TPMEmulatorConfig *config, GError
            tpm_options_require(options, "emulator", "fd", error);
 }
 
+static bool get_seccomp(const TPMOptions *options, TPMSwtpmSeccomp *seccomp, GError **error)
+{
+    const char *text = tpmdev_options_get(options, "seccomp");
+
+    if (!text) {
+        *seccomp = TPM_SWTPM_SECCOMP_DEFAULT;
+    } else if (strcmp(text, "kill") == 0) {
+        *seccomp = TPM_SWTPM_SECCOMP_KILL;
+    } else if (strcmp(text, "log") == 0) {
+        *seccomp = TPM_SWTPM_SECCOMP_LOG;
+    } else if (strcmp(text, "none") == 0) {
+        *seccomp = TPM_SWTPM_SECCOMP_NONE;
+    } else {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "parameter 'seccomp' is '%s'; it must be kill, log or none", text);
+        return false;
+    }
+    return true;
+}
+
+static bool get_spawn(const TPMOptions *options, TPMEmulatorConfig *config, GError **error)
+{
+    config->directory = tpmdev_options_get(options, "state-dir");
+    config->log_path = tpmdev_options_get(options, "log");
+    config->program = tpmdev_options_get(options, "swtpm");
+    return tpm_options_get_switch(options, "spawn", &config->spawn, error) &&
+           tpmdev_options_get_version(options, (TPMVersion)0, &config->version, error) &&
+           tpm_options_get_unsigned(options, "log-level", 0, 20, &config->log_level, error) &&
+           get_seccomp(options, &config->seccomp, error);
+}
+
 /* The unix socket is the way to swtpm when no other is given. */
 static bool get_path(const TPMOptions *options, TPMEmulatorConfig *config, GError **error)
 {
-    bool other_way = config->host || config->n_fds > 0;
+    bool other_way = config->host || config->n_fds > 0 || config->spawn;
 
     config->server_path = tpmdev_options_get(options, "server-path");
     if (!other_way || tpmdev_options_get(options, "path") ||
@@ -270,7 +305,8 @@ TPMBackend *tpm_emulator_create(const TPMOptions *options, GError **error)
     };
 
     if (!get_tcp(options, &config, error) || !get_fds(options, &config, error) ||
-        !get_path(options, &config, error) || !timeout_options(options, &config, error) ||
+        !get_spawn(options, &config, error) || !get_path(options, &config, error) ||
+        !timeout_options(options, &config, error) ||
         !tpm_options_get_switch(options, "checkpoint", &config.checkpoint, error)) {
         return NULL;
     }

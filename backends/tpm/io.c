@@ -1,23 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The library's own I/O thread, for hosts that have no GMainContext to lend.
+ * The library's own threads: one for I/O, for hosts that have no GMainContext to lend, and one
+ * that is the parent of swtpm.
  *
- * A thousand devices share it: everything that runs on it is non-blocking, so one thread is
- * enough. It lives as long as a device needs it, so a process that frees its devices is left
- * with no thread of ours.
+ * A thousand devices share them: what runs on the first never blocks, and what runs on the second
+ * no guest waits for. A thread lives as long as it is needed, so a process that frees its devices
+ * is left with no thread of ours; and a parent must live as long as its children, which end with
+ * it (swtpm-spawn.c).
  *
- * Neighbours: backend-news.c acquires it when a device is bound; sources of emulator.c run on it.
+ * Neighbours: backend-news.c acquires the first when a device is bound, and sources of emulator.c run
+ * on it; swtpm-process.c acquires the second.
  */
 #include "io.h"
 
 #include <stdbool.h>
 #include <tpmdev/error.h>
 
-static GMutex io_lock;
-static unsigned io_users;
-static GMainContext *io_context;
-static GMainLoop *io_loop;
-static GThread *io_thread;
+typedef struct IoThread {
+    const char *name;
+    const char *purpose;
+    GMutex lock; /* for all below */
+    unsigned users;
+    GMainContext *context;
+    GMainLoop *loop;
+    GThread *thread;
+} IoThread;
+
+static IoThread io_thread = { .name = "tpmdev-io", .purpose = "I/O" };
+static IoThread parent_thread = { .name = "tpmdev-swtpm", .purpose = "swtpm's" };
 
 static gpointer io_run(gpointer data)
 {
@@ -31,38 +41,38 @@ static gpointer io_run(gpointer data)
     return NULL;
 }
 
-/* Called with io_lock held and no users. */
-static bool io_start(GError **error)
+/* Called with the lock held and no users. */
+static bool io_start(IoThread *io, GError **error)
 {
     GMainContext *context = g_main_context_new();
     GMainLoop *loop = g_main_loop_new(context, FALSE);
     g_autoptr(GError) cause = NULL;
-    GThread *thread = g_thread_try_new("tpmdev-io", io_run, g_main_loop_ref(loop), &cause);
+    GThread *thread = g_thread_try_new(io->name, io_run, g_main_loop_ref(loop), &cause);
 
     if (!thread) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot start the I/O thread: %s",
-                    cause->message);
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot start the %s thread: %s",
+                    io->purpose, cause->message);
         g_main_loop_unref(loop);
         g_main_loop_unref(loop);
         g_main_context_unref(context);
         return false;
     }
-    io_context = context;
-    io_loop = loop;
-    io_thread = thread;
+    io->context = context;
+    io->loop = loop;
+    io->thread = thread;
     return true;
 }
 
-GMainContext *tpm_io_acquire(GError **error)
+static GMainContext *io_acquire(IoThread *io, GError **error)
 {
     GMainContext *context = NULL;
 
-    g_mutex_lock(&io_lock);
-    if (io_users > 0 || io_start(error)) {
-        io_users++;
-        context = g_main_context_ref(io_context);
+    g_mutex_lock(&io->lock);
+    if (io->users > 0 || io_start(io, error)) {
+        io->users++;
+        context = g_main_context_ref(io->context);
     }
-    g_mutex_unlock(&io_lock);
+    g_mutex_unlock(&io->lock);
     return context;
 }
 
@@ -89,17 +99,39 @@ static void io_stop(GMainContext *context, GMainLoop *loop, GThread *thread)
     g_main_context_unref(context);
 }
 
-void tpm_io_release(void)
+static void io_release(IoThread *io)
 {
-    g_mutex_lock(&io_lock);
-    g_assert(io_users > 0);
-    bool last = --io_users == 0;
-    GMainContext *context = io_context;
-    GMainLoop *loop = io_loop;
-    GThread *thread = io_thread;
-    g_mutex_unlock(&io_lock);
+    g_mutex_lock(&io->lock);
+    g_assert(io->users > 0);
+    bool last = --io->users == 0;
+    GMainContext *context = io->context;
+    GMainLoop *loop = io->loop;
+    GThread *thread = io->thread;
+    g_mutex_unlock(&io->lock);
 
     if (last) {
         io_stop(context, loop, thread);
     }
+}
+
+/* ---- the two of them ---- */
+
+GMainContext *tpm_io_acquire(GError **error)
+{
+    return io_acquire(&io_thread, error);
+}
+
+void tpm_io_release(void)
+{
+    io_release(&io_thread);
+}
+
+GMainContext *tpm_parent_acquire(GError **error)
+{
+    return io_acquire(&parent_thread, error);
+}
+
+void tpm_parent_release(void)
+{
+    io_release(&parent_thread);
 }

@@ -11,6 +11,7 @@
 #include "swtpm-peer.h"
 
 #include "emulator-channel.h"
+#include "swtpm-launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@ typedef enum SwtpmWay {
     SWTPM_BY_PATH,
     SWTPM_BY_TCP,
     SWTPM_BY_FDS,
+    SWTPM_BY_SPAWN,
 } SwtpmWay;
 
 struct SwtpmPeer {
@@ -43,19 +45,30 @@ struct SwtpmPeer {
     /* by descriptors: the one or two that are there, the second -1 for none */
     int fds[2];
     bool used;
+
+    /* by starting it; NULL otherwise */
+    SwtpmLaunch *launch;
 };
 
 /* ---- what was said ---- */
 
+/* What only a swtpm that is started has. */
+static bool has_spawn_members(const TPMEmulatorConfig *config)
+{
+    return config->directory || config->version || config->log_path || config->log_level ||
+           config->seccomp || config->program;
+}
+
 /* One way must be given, and nothing of another. NULL for nothing wrong. */
 static const char *trouble_with_ways(const TPMEmulatorConfig *config)
 {
-    unsigned ways = (config->path != NULL) + (config->host != NULL) + (config->n_fds > 0);
+    unsigned ways = (config->path != NULL) + (config->host != NULL) + (config->n_fds > 0) +
+                    (unsigned)config->spawn;
 
     if (ways != 1) {
-        return ways > 1 ? "path, host and fd are different ways to swtpm; give one of them"
-                        : "nothing says where swtpm is; give the path of its control socket, "
-                          "or host or fd";
+        return ways > 1 ? "path, host, fd and spawn=on are different ways to swtpm; give one"
+                        : "nothing says where swtpm is; give path, the name of its control "
+                          "socket, or host, fd or spawn=on";
     }
     if (config->server_path && !config->path) {
         return "server-path is for a swtpm with a unix control socket; give its path, too";
@@ -65,6 +78,10 @@ static const char *trouble_with_ways(const TPMEmulatorConfig *config)
     }
     if (config->n_fds > G_N_ELEMENTS(config->fds)) {
         return "there are two descriptors at most: the control and the data channel";
+    }
+    if (has_spawn_members(config) && !config->spawn) {
+        return "state-dir, version, log, log-level, seccomp and swtpm are for a swtpm that the "
+               "library starts; give spawn=on, too";
     }
     return NULL;
 }
@@ -255,6 +272,12 @@ void tpm_swtpm_peer_adopt(SwtpmPeer *peer)
 
 static bool peer_init(SwtpmPeer *peer, const TPMEmulatorConfig *config, GError **error)
 {
+    if (config->spawn) {
+        peer->way = SWTPM_BY_SPAWN;
+        peer->name = g_strdup(config->directory);
+        peer->launch = tpm_swtpm_launch_new(config, error);
+        return peer->launch != NULL;
+    }
     if (config->n_fds > 0) {
         return fds_init(peer, config, error);
     }
@@ -296,6 +319,8 @@ SwtpmPeerOutcome tpm_swtpm_peer_connect(SwtpmPeer *peer, int *control_fd, int *d
         return tcp_connect(peer, control_fd, data_fd, error);
     case SWTPM_BY_FDS:
         return fds_connect(peer, control_fd, data_fd, error);
+    case SWTPM_BY_SPAWN:
+        return tpm_swtpm_launch_connect(peer->launch, control_fd, error);
     case SWTPM_BY_PATH:
         break;
     }
@@ -304,12 +329,12 @@ SwtpmPeerOutcome tpm_swtpm_peer_connect(SwtpmPeer *peer, int *control_fd, int *d
 
 char *tpm_swtpm_peer_describe_end(SwtpmPeer *peer)
 {
-    (void)peer;
-    return NULL;
+    return peer->launch ? tpm_swtpm_launch_describe_end(peer->launch) : NULL;
 }
 
 void tpm_swtpm_peer_free(SwtpmPeer *peer)
 {
+    g_clear_pointer(&peer->launch, tpm_swtpm_launch_free);
     tcp_give_up(peer);
     tpm_channel_address_clear(&peer->addresses[0]);
     tpm_channel_address_clear(&peer->addresses[1]);
