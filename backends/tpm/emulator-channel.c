@@ -171,13 +171,21 @@ int tpm_channel_is_connected(int fd, const TPMChannelAddress *address, GError **
 
 /* ---- descriptors of others ---- */
 
+bool tpm_channel_is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t size = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 /* What is wrong with a descriptor as a channel; NULL for nothing. */
-static const char *trouble_with(int fd, bool *is_unix)
+static const char *trouble_with(int fd)
 {
     struct sockaddr_storage peer;
     struct stat status;
     socklen_t size = sizeof(peer);
-    int type = 0, domain = 0;
+    int type = 0;
 
     if (fstat(fd, &status) != 0) {
         return "is no open descriptor";
@@ -189,16 +197,13 @@ static const char *trouble_with(int fd, bool *is_unix)
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
         return "is no stream socket";
     }
-    size = sizeof(domain);
-    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-    *is_unix = domain == AF_UNIX;
     size = sizeof(peer);
     return getpeername(fd, (struct sockaddr *)&peer, &size) == 0 ? NULL : "is not connected";
 }
 
-bool tpm_channel_check(int fd, const char *called, bool *is_unix, GError **error)
+bool tpm_channel_check(int fd, const char *called, GError **error)
 {
-    const char *trouble = trouble_with(fd, is_unix);
+    const char *trouble = trouble_with(fd);
 
     if (trouble) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,

@@ -45,11 +45,13 @@ void tpm_channel_address_clear(TPMChannelAddress *address);
 int tpm_channel_connect_tcp(const TPMChannelAddress *address, GError **error);
 int tpm_channel_is_connected(int fd, const TPMChannelAddress *address, GError **error);
 
+/* Is it a unix socket, over which a descriptor can be passed? */
+bool tpm_channel_is_unix(int fd);
+
 /*
- * Is it a stream socket that is connected? If not, say so of what it is called. is_unix is set for
- * one over which a descriptor can be passed.
+ * Is it a stream socket that is connected? If not, say so of what it is called.
  */
-bool tpm_channel_check(int fd, const char *called, bool *is_unix, GError **error);
+bool tpm_channel_check(int fd, const char *called, GError **error);
 
 /* A pair of sockets: ours does not block, the one for the peer does, as it will expect. */
 bool tpm_channel_pair(int *ours, int *theirs, GError **error);

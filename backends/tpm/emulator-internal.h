@@ -153,6 +153,7 @@ typedef struct Emulator {
     int control_fd;
     int data_fd;
     int epoll_fd;      /* readable when a channel that is watched is; made once */
+    bool brought_data; /* the peer did: it needs no SET_DATAFD */
     bool data_watched; /* only then does the data channel wake the source */
     bool shaken;       /* the handshake of this connection is over */
     uint32_t capabilities;

@@ -9,7 +9,8 @@
  *   - A command had no answer: the data channel is closed and a new one handed over, which swtpm
  *     takes when that command has ended. So its answer, which may still come, can be no other's.
  *     The control channel stays; there, an answer that comes late is awaited and dropped.
- *   - A message had no answer: both channels are closed, and swtpm is connected to anew.
+ *   - A message had no answer, or a command over TCP, where no channel can be handed over: both
+ *     channels are closed, and swtpm is connected to anew. One of our own is started anew.
  *   - swtpm has gone: it is connected to again and again, at first after 5 ms, and each time after
  *     twice as long, up to a second.
  *
@@ -146,7 +147,8 @@ void tpm_emulator_data_timed_out(Emulator *emulator, unsigned timeout_ms)
                                        "did not answer the TPM command %Xh within %u ms",
                                        emulator->ordinal, timeout_ms);
 
-    if (emulator->returning || !can_return(emulator)) {
+    if (emulator->returning || !can_return(emulator) ||
+        !tpm_channel_is_unix(emulator->control_fd)) { /* over which no new one can be passed */
         lose(emulator, error, TPM_LINK_RESYNCHRONISING);
         return;
     }

@@ -40,10 +40,11 @@ static bool watch_channel(Emulator *emulator, int fd)
 /* A peer that brought no data channel is given one. */
 static bool connected(Emulator *emulator)
 {
-    emulator->step = emulator->data_fd < 0 ? STEP_SET_DATAFD : STEP_PROBE_2_0;
-    emulator->data_watched = emulator->data_fd >= 0;
+    emulator->brought_data = emulator->data_fd >= 0;
+    emulator->data_watched = emulator->brought_data;
+    emulator->step = emulator->brought_data ? STEP_PROBE_2_0 : STEP_SET_DATAFD;
     return watch_channel(emulator, emulator->control_fd) &&
-           (emulator->data_fd < 0 || watch_channel(emulator, emulator->data_fd));
+           (!emulator->brought_data || watch_channel(emulator, emulator->data_fd));
 }
 
 bool tpm_emulator_connect(Emulator *emulator)
@@ -82,7 +83,7 @@ static void send_data_fd(Emulator *emulator)
         emulator->data_watched = true;
         tpm_emulator_request(emulator, SWTPM_SET_DATAFD, 0, theirs);
     }
-    tpm_channel_close(&theirs);
+    tpm_swtpm_peer_keep_data(emulator->peer, theirs);
 }
 
 void tpm_emulator_step(Emulator *emulator)
@@ -264,7 +265,9 @@ static void hands_shaken(Emulator *emulator)
 static void capability_replied(Emulator *emulator)
 {
     emulator->capabilities = tpm_get_be32(emulator->reply + SWTPM_CAPABILITY_OFFSET);
-    g_autofree char *missing = tpm_swtpm_missing(emulator->capabilities, emulator->version);
+    uint32_t unneeded = emulator->brought_data ? SWTPM_CAP_SET_DATAFD : 0;
+    g_autofree char *missing =
+        tpm_swtpm_missing(emulator->capabilities | unneeded, emulator->version);
 
     if (missing) {
         tpm_emulator_break(

@@ -359,6 +359,11 @@ SwtpmPeerOutcome tpm_swtpm_launch_connect(SwtpmLaunch *launch, int *control_fd, 
     return SWTPM_PEER_CONNECTED;
 }
 
+void tpm_swtpm_launch_keep_data(SwtpmLaunch *launch, int fd)
+{
+    tpm_swtpm_process_keep_data(launch->process, fd);
+}
+
 char *tpm_swtpm_launch_describe_end(SwtpmLaunch *launch)
 {
     return launch->process ? tpm_swtpm_process_describe_end(launch->process) : NULL;

@@ -24,6 +24,9 @@ SwtpmLaunch *tpm_swtpm_launch_new(const TPMEmulatorConfig *config, GError **erro
  */
 SwtpmPeerOutcome tpm_swtpm_launch_connect(SwtpmLaunch *launch, int *control_fd, GError **error);
 
+/* Takes swtpm's end of the data channel, which stays open until it is known how it has ended. */
+void tpm_swtpm_launch_keep_data(SwtpmLaunch *launch, int fd);
+
 /* How the last one has ended; NULL when it has not. Free it with g_free(). */
 char *tpm_swtpm_launch_describe_end(SwtpmLaunch *launch);
 

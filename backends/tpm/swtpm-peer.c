@@ -203,11 +203,10 @@ static SwtpmPeerOutcome tcp_connect(SwtpmPeer *peer, int *control_fd, int *data_
 static bool fds_init(SwtpmPeer *peer, const TPMEmulatorConfig *config, GError **error)
 {
     static const char *const names[] = { "TPM emulator: fd", "TPM emulator: data-fd" };
-    bool is_unix[2] = { false, false };
 
     peer->way = SWTPM_BY_FDS;
     for (unsigned i = 0; i < config->n_fds; i++) {
-        if (!tpm_channel_check(config->fds[i], names[i], &is_unix[i], error)) {
+        if (!tpm_channel_check(config->fds[i], names[i], error)) {
             return false;
         }
         peer->fds[i] = config->fds[i];
@@ -218,7 +217,7 @@ static bool fds_init(SwtpmPeer *peer, const TPMEmulatorConfig *config, GError **
                     peer->fds[0]);
         return false;
     }
-    if (config->n_fds == 1 && !is_unix[0]) {
+    if (config->n_fds == 1 && !tpm_channel_is_unix(peer->fds[0])) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
                     "TPM emulator: fd, which is %d, is no unix socket, so that no data channel can "
                     "be handed over; give data-fd, too",
@@ -238,7 +237,7 @@ static SwtpmPeerOutcome fds_connect(SwtpmPeer *peer, int *control_fd, int *data_
     int on = 1;
 
     if (peer->used) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
                     "the connection was handed in as a descriptor and has broken; a new one takes "
                     "a new backend");
         return SWTPM_PEER_FAILED;
@@ -325,6 +324,15 @@ SwtpmPeerOutcome tpm_swtpm_peer_connect(SwtpmPeer *peer, int *control_fd, int *d
         break;
     }
     return path_connect(peer, control_fd, data_fd, error);
+}
+
+void tpm_swtpm_peer_keep_data(SwtpmPeer *peer, int fd)
+{
+    if (peer->launch) {
+        tpm_swtpm_launch_keep_data(peer->launch, fd);
+    } else {
+        close(fd);
+    }
 }
 
 char *tpm_swtpm_peer_describe_end(SwtpmPeer *peer)

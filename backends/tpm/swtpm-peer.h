@@ -40,6 +40,12 @@ const char *tpm_swtpm_peer_name(const SwtpmPeer *peer);
 SwtpmPeerOutcome tpm_swtpm_peer_connect(SwtpmPeer *peer, int *control_fd, int *data_fd,
                                         GError **error);
 
+/*
+ * The peer's end of the data channel was handed over with SET_DATAFD; takes it. That of a swtpm
+ * that was started stays open until it is known how that has ended.
+ */
+void tpm_swtpm_peer_keep_data(SwtpmPeer *peer, int fd);
+
 /* How the swtpm that was started has ended, for people; NULL when that is not known. Free it. */
 char *tpm_swtpm_peer_describe_end(SwtpmPeer *peer);
 

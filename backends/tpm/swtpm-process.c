@@ -2,8 +2,8 @@
 /*
  * A swtpm of our own; see swtpm-process.h.
  *
- * Its end of the control channel stays open here until it has been waited for. So whoever reads
- * the end of file on ours finds the reason written down already.
+ * Its ends of the control and data channels stay open here until it has been waited for. So whoever
+ * reads the end of file on ours finds the reason written down already.
  *
  * Neighbours: swtpm-spawn.c makes the child; io.c has the thread; swtpm-launch.c says what to run
  * and when.
@@ -43,7 +43,8 @@ struct SwtpmProcess {
     SwtpmChild child; /* in RUNNING */
     GError *failure;
     char *end;
-    int channel_fd; /* ours, until it is taken */
+    int their_data_fd; /* swtpm's end of the data channel */
+    int channel_fd;    /* ours, until it is taken */
 
     /* The thread's. */
     GMainContext *context;
@@ -70,6 +71,7 @@ static void process_unref(SwtpmProcess *process)
         return;
     }
     tpm_channel_close(&process->channel_fd);
+    tpm_channel_close(&process->their_data_fd);
     tpm_channel_close(&process->their_fd);
     tpm_channel_close(&process->output_fd);
     tpm_channel_close(&process->printer_fd);
@@ -151,6 +153,7 @@ static void process_over(SwtpmProcess *process, GError *failure, char *end)
     process->failure = failure;
     process->end = end;
     tpm_channel_close(&process->child.pid_fd);
+    tpm_channel_close(&process->their_data_fd);
     g_cond_broadcast(&process->changed);
     g_mutex_unlock(&process->lock);
     tpm_channel_close(&process->their_fd);
@@ -283,6 +286,7 @@ static SwtpmProcess *process_alloc(const SwtpmCommandLine *line, GMainContext *c
     process->refs = 1;
     process->child.pid_fd = -1;
     process->channel_fd = -1;
+    process->their_data_fd = -1;
     process->their_fd = -1;
     process->output_fd = -1;
     process->printer_fd = -1;
@@ -333,6 +337,17 @@ int tpm_swtpm_process_take_channel(SwtpmProcess *process)
     process->channel_fd = -1;
     g_mutex_unlock(&process->lock);
     return fd;
+}
+
+void tpm_swtpm_process_keep_data(SwtpmProcess *process, int fd)
+{
+    g_mutex_lock(&process->lock);
+    tpm_channel_close(&process->their_data_fd);
+    process->their_data_fd = fd;
+    if (process->state == SWTPM_PROCESS_ENDED) {
+        tpm_channel_close(&process->their_data_fd);
+    }
+    g_mutex_unlock(&process->lock);
 }
 
 GError *tpm_swtpm_process_get_failure(SwtpmProcess *process)

@@ -41,6 +41,9 @@ SwtpmProcessState tpm_swtpm_process_get_state(SwtpmProcess *process);
 /* Our end of the control channel, the caller's to close: once. At its end of file is the reason. */
 int tpm_swtpm_process_take_channel(SwtpmProcess *process);
 
+/* Takes its end of the data channel, in place of an earlier one: open here until it has ended. */
+void tpm_swtpm_process_keep_data(SwtpmProcess *process, int fd);
+
 /* Why it has never come to run: a new error; NULL when it has, or may yet. */
 GError *tpm_swtpm_process_get_failure(SwtpmProcess *process);
 
