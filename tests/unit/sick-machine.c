@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A guest with a TPM whose swtpm falls ill; see sick-machine.h. */
+#include "sick-machine.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* The registers, as tis-driver.h and crb-driver.h have them; those are for one test at a time. */
+#define TIS_ACCESS     0x000u
+#define TIS_STS        0x018u
+#define TIS_FIFO       0x024u
+#define TIS_HASH_END   0x020u
+#define TIS_HASH_DATA  0x024u
+#define TIS_HASH_START 0x028u
+#define LOC_CTRL       0x08u
+#define LOC_STS        0x0Cu
+#define CTRL_REQ       0x40u
+#define CTRL_CANCEL    0x48u
+#define CTRL_START     0x4Cu
+#define CRB_DATA       0x80u
+
+/* A guest that waits looks at the device again and again; between two looks this may pass. */
+#define TICK_MS 20u
+
+/* ---- what is wrong ---- */
+
+void sick_wrong(SickMachine *machine, const char *format, ...)
+{
+    if (!machine->wrong) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        machine->wrong = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+    }
+}
+
+/* ---- what calls cost ---- */
+
+typedef struct Meter {
+    int64_t wall_ns;
+    int64_t cpu_ns;
+    long switches;
+} Meter;
+
+static int64_t clock_ns(clockid_t id)
+{
+    struct timespec now;
+
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static Meter meter_read(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_THREAD, &usage);
+    return (Meter){ clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_THREAD_CPUTIME_ID), usage.ru_nvcsw };
+}
+
+static void meter_note(SickMachine *machine, const Meter *begin)
+{
+    Meter end = meter_read();
+    SickCost *cost = &machine->cost;
+
+    cost->calls++;
+    cost->wall_ns = MAX(cost->wall_ns, end.wall_ns - begin->wall_ns);
+    cost->cpu_ns = MAX(cost->cpu_ns, end.cpu_ns - begin->cpu_ns);
+    cost->sleeps += end.switches != begin->switches;
+}
+
+/* ---- a vCPU's calls ---- */
+
+static uint32_t reg_read(SickMachine *machine, unsigned locality, uint32_t reg, unsigned width)
+{
+    uint64_t value = 0;
+    Meter begin = meter_read();
+
+    if (machine->wrong || !machine->device) {
+        return 0;
+    }
+    if (tpmdev_device_read(machine->device, locality * 0x1000u + reg, width, &value) !=
+        TPM_ACCESS_OK) {
+        sick_wrong(machine, "a read of register %Xh was refused", reg);
+    }
+    meter_note(machine, &begin);
+    return (uint32_t)value;
+}
+
+static void reg_write(SickMachine *machine, unsigned locality, uint32_t reg, unsigned width,
+                      uint32_t value)
+{
+    Meter begin = meter_read();
+
+    if (machine->wrong || !machine->device) {
+        return;
+    }
+    if (tpmdev_device_write(machine->device, locality * 0x1000u + reg, width, value) !=
+        TPM_ACCESS_OK) {
+        sick_wrong(machine, "a write of register %Xh was refused", reg);
+    }
+    meter_note(machine, &begin);
+}
+
+void sick_reset(SickMachine *machine)
+{
+    Meter begin = meter_read();
+
+    if (!machine->wrong) {
+        tpmdev_device_reset(machine->device);
+        meter_note(machine, &begin);
+    }
+}
+
+/* ---- time ---- */
+
+static gboolean on_tick(gpointer data)
+{
+    (void)data;
+    return G_SOURCE_CONTINUE;
+}
+
+void sick_until(SickMachine *machine, SickCondition condition, const char *what)
+{
+    gint64 deadline = g_get_monotonic_time() + SICK_DEADLINE_S * G_TIME_SPAN_SECOND;
+    GSource *tick = g_timeout_source_new(TICK_MS);
+
+    g_source_set_callback(tick, on_tick, NULL, NULL);
+    g_source_attach(tick, machine->context);
+    while (!machine->wrong && !condition(machine)) {
+        g_main_context_iteration(machine->context, TRUE);
+        if (g_get_monotonic_time() > deadline) {
+            sick_wrong(machine, "%s: not within %d s", what, SICK_DEADLINE_S);
+        }
+    }
+    g_source_destroy(tick);
+    g_source_unref(tick);
+}
+
+void sick_settle(SickMachine *machine)
+{
+    while (g_main_context_iteration(machine->context, FALSE)) {
+    }
+}
+
+/* A helper does what blocks, while we go on. */
+typedef struct Helper {
+    SickMachine *machine;
+    GError *error;
+    gint over;
+} Helper;
+
+static gpointer connect_in_helper(gpointer data)
+{
+    Helper *helper = data;
+    SickMachine *machine = helper->machine;
+
+    machine->backend = tpmdev_backend_emulator_new(&machine->config, &helper->error);
+    g_atomic_int_set(&helper->over, 1);
+    g_main_context_wakeup(machine->context);
+    return NULL;
+}
+
+static gpointer disconnect_in_helper(gpointer data)
+{
+    Helper *helper = data;
+
+    tpmdev_backend_unref(helper->machine->backend);
+    g_atomic_int_set(&helper->over, 1);
+    g_main_context_wakeup(helper->machine->context);
+    return NULL;
+}
+
+/* To its end, whatever is wrong: it looks after itself. */
+static void run_helper(Helper *helper, GThreadFunc function)
+{
+    GThread *thread = g_thread_new("sick-helper", function, helper);
+
+    while (!g_atomic_int_get(&helper->over)) {
+        g_main_context_iteration(helper->machine->context, TRUE);
+    }
+    g_thread_join(thread);
+}
+
+/* ---- the host ---- */
+
+static void on_backend_error(void *opaque, const char *message)
+{
+    SickMachine *machine = opaque;
+
+    g_string_append_printf(machine->told, "%s\n", message);
+    machine->told_count++;
+}
+
+static const TPMHost host_callbacks = {
+    .size = sizeof(TPMHost),
+    .backend_error = on_backend_error,
+};
+
+void sick_machine_init(SickMachine *machine, SickForm form, const char *directory)
+{
+    memset(machine, 0, sizeof(*machine));
+    machine->form = form;
+    machine->version = form == SICK_TIS_1_2 ? TPM_VERSION_1_2 : TPM_VERSION_2_0;
+    machine->context = g_main_context_new();
+    machine->peer = sick_swtpm_new(machine->context, directory, machine->version);
+    machine->config.size = sizeof(machine->config);
+    machine->config.id = "tpm0";
+    machine->config.path = sick_swtpm_path(machine->peer);
+    machine->told = g_string_new(NULL);
+    machine->serial = 3;
+}
+
+void sick_machine_clear(SickMachine *machine)
+{
+    sick_unplug(machine);
+    sick_disconnect(machine);
+    sick_swtpm_free(machine->peer);
+    g_main_context_unref(machine->context);
+    g_string_free(machine->told, TRUE);
+    g_free(machine->wrong);
+}
+
+void sick_connect(SickMachine *machine)
+{
+    Helper helper = { .machine = machine };
+
+    if (machine->wrong) {
+        return;
+    }
+    run_helper(&helper, connect_in_helper);
+    if (helper.error) {
+        on_backend_error(machine, helper.error->message);
+        g_error_free(helper.error);
+    }
+}
+
+void sick_plug(SickMachine *machine)
+{
+    TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
+    TPMHost host = host_callbacks;
+    GError *error = NULL;
+
+    if (machine->wrong) {
+        return;
+    }
+    if (!machine->backend) {
+        sick_wrong(machine, "there is no backend: %s", machine->told->str);
+        return;
+    }
+    config.interface = machine->form == SICK_CRB_2_0 ? TPM_INTERFACE_CRB : TPM_INTERFACE_TIS;
+    config.localities = machine->form == SICK_CRB_2_0;
+    config.drtm = machine->form != SICK_CRB_2_0;
+    host.context = machine->context;
+    machine->device = tpmdev_device_new(&config, machine->backend, &host, machine, &error);
+    if (!machine->device) {
+        sick_wrong(machine, "%s", error->message);
+        g_error_free(error);
+    }
+}
+
+void sick_unplug(SickMachine *machine)
+{
+    machine->device = tpmdev_device_free(machine->device);
+}
+
+void sick_disconnect(SickMachine *machine)
+{
+    Helper helper = { .machine = machine };
+
+    if (machine->backend) {
+        run_helper(&helper, disconnect_in_helper);
+        machine->backend = NULL;
+    }
+}
+
+void sick_run(SickMachine *machine)
+{
+    sick_connect(machine);
+    sick_plug(machine);
+    if (sick_startup(machine) != SICK_RIGHT) {
+        sick_wrong(machine, "the TPM does not start: %s", machine->told->str);
+    }
+}
+
+/* ---- the guest's driver of TIS ---- */
+
+static void tis_begin(SickMachine *machine, const uint8_t *command, size_t size)
+{
+    unsigned locality = machine->locality;
+
+    reg_write(machine, locality, TIS_ACCESS, 1, 0x02); /* requestUse */
+    if ((reg_read(machine, locality, TIS_ACCESS, 1) & 0xA0) != 0xA0) {
+        sick_wrong(machine, "locality %u does not become active", locality);
+    }
+    reg_write(machine, locality, TIS_STS, 1, 0x40); /* commandReady */
+    if ((reg_read(machine, locality, TIS_STS, 1) & 0x40) == 0) {
+        sick_wrong(machine, "the device does not become ready for a command");
+    }
+    for (size_t i = 0; i < size; i++) {
+        reg_write(machine, locality, TIS_FIFO, 1, command[i]);
+    }
+    if ((reg_read(machine, locality, TIS_STS, 1) & 0x88) != 0x80) {
+        sick_wrong(machine, "the device expects more than the command");
+    }
+    reg_write(machine, locality, TIS_STS, 1, 0x20); /* tpmGo */
+}
+
+static bool tis_is_done(SickMachine *machine)
+{
+    reg_read(machine, machine->locality, TIS_ACCESS, 1);
+    return (reg_read(machine, machine->locality, TIS_STS, 1) & 0x90) == 0x90;
+}
+
+static size_t tis_take(SickMachine *machine, uint8_t *response, size_t max)
+{
+    size_t size = 0;
+
+    while (size < max && tis_is_done(machine)) {
+        response[size++] = (uint8_t)reg_read(machine, machine->locality, TIS_FIFO, 1);
+    }
+    reg_write(machine, machine->locality, TIS_STS, 1, 0x40);
+    if (reg_read(machine, machine->locality, TIS_STS, 1) & 0x10) {
+        sick_wrong(machine, "there is more of the response after commandReady");
+    }
+    reg_write(machine, machine->locality, TIS_ACCESS, 1, 0x20); /* relinquish */
+    return size;
+}
+
+/* ---- of CRB ---- */
+
+static void crb_begin(SickMachine *machine, const uint8_t *command, size_t size)
+{
+    unsigned locality = machine->locality;
+
+    reg_write(machine, locality, LOC_CTRL, 4, 1); /* requestAccess */
+    if ((reg_read(machine, locality, LOC_STS, 4) & 1) == 0) {
+        sick_wrong(machine, "locality %u is not granted", locality);
+    }
+    reg_write(machine, locality, CTRL_REQ, 4, 1); /* cmdReady */
+    if (reg_read(machine, locality, CTRL_REQ, 4) != 0) {
+        sick_wrong(machine, "the device does not become ready for a command");
+    }
+    for (size_t i = 0; i < size; i++) {
+        reg_write(machine, locality, CRB_DATA + (uint32_t)i, 1, command[i]);
+    }
+    reg_write(machine, locality, CTRL_START, 4, 1);
+}
+
+static bool crb_is_done(SickMachine *machine)
+{
+    reg_read(machine, machine->locality, LOC_STS, 4);
+    return reg_read(machine, machine->locality, CTRL_START, 4) == 0;
+}
+
+static size_t crb_take(SickMachine *machine, uint8_t *response, size_t max)
+{
+    size_t size = 10;
+
+    for (size_t i = 0; i < size && i < max; i++) {
+        response[i] = (uint8_t)reg_read(machine, machine->locality, CRB_DATA + (uint32_t)i, 1);
+        if (i == 5) {
+            size = (size_t)(response[4] << 8 | response[5]);
+        }
+    }
+    reg_write(machine, machine->locality, CTRL_REQ, 4, 2); /* goIdle */
+    if (reg_read(machine, machine->locality, CTRL_REQ, 4) != 0) {
+        sick_wrong(machine, "the device does not become idle");
+    }
+    reg_write(machine, machine->locality, LOC_CTRL, 4, 2); /* Relinquish */
+    return size;
+}
+
+/* ---- of either ---- */
+
+static void begin(SickMachine *machine, const uint8_t *command, size_t size)
+{
+    if (machine->form == SICK_CRB_2_0) {
+        crb_begin(machine, command, size);
+    } else {
+        tis_begin(machine, command, size);
+    }
+}
+
+void sick_startup_begin(SickMachine *machine)
+{
+    static const uint8_t startup_2_0[] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0 };
+    static const uint8_t startup_1_2[] = { 0x00, 0xC1, 0, 0, 0, 12, 0, 0, 0, 0x99, 0, 1 };
+
+    machine->locality = 0;
+    machine->serial = 3; /* a power cycle is a good time to begin anew */
+    begin(machine, machine->version == TPM_VERSION_1_2 ? startup_1_2 : startup_2_0, 12);
+}
+
+void sick_command_begin(SickMachine *machine)
+{
+    uint8_t random_2_0[] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 0 };
+    uint8_t random_1_2[] = { 0x00, 0xC1, 0, 0, 0, 14, 0, 0, 0, 0x46, 0, 0, 0, 0 };
+
+    machine->serial = machine->serial == 200 ? 4 : machine->serial + 1;
+    machine->locality = !machine->locality; /* which swtpm has to be told */
+    random_2_0[11] = random_1_2[13] = (uint8_t)machine->serial;
+    if (machine->version == TPM_VERSION_1_2) {
+        begin(machine, random_1_2, sizeof(random_1_2));
+    } else {
+        begin(machine, random_2_0, sizeof(random_2_0));
+    }
+}
+
+bool sick_is_done(SickMachine *machine)
+{
+    return machine->form == SICK_CRB_2_0 ? crb_is_done(machine) : tis_is_done(machine);
+}
+
+/* Is this the answer to GetRandom of so many bytes, or with 3 to TPM2_Startup? */
+static bool is_right(SickMachine *machine, const uint8_t *response, size_t size)
+{
+    unsigned n = machine->serial;
+    size_t body = machine->version == TPM_VERSION_1_2 ? 14 : 12;
+
+    if (n == 3) {
+        return size == 10;
+    }
+    for (size_t i = body; i < size; i++) {
+        if (response[i] != n) {
+            return false;
+        }
+    }
+    return size == body + n && response[body - 1] == n;
+}
+
+static SickAnswer judge(SickMachine *machine, const uint8_t *response, size_t size)
+{
+    static const uint8_t failure_2_0[] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x01 };
+    static const uint8_t failure_1_2[] = { 0x00, 0xC4, 0, 0, 0, 10, 0, 0, 0, 9 };
+    bool is_1_2 = machine->version == TPM_VERSION_1_2;
+
+    if (size == 10 && memcmp(response, is_1_2 ? failure_1_2 : failure_2_0, 10) == 0) {
+        return SICK_FAILURE;
+    }
+    if (size < 10) {
+        sick_wrong(machine, "a response of %zu bytes", size);
+        return SICK_NO_ANSWER;
+    }
+    if (memcmp(response, is_1_2 ? failure_1_2 : failure_2_0, 2) != 0) {
+        return SICK_NONSENSE;
+    }
+    if (memcmp(response + 6, "\0\0\0", 4) != 0) {
+        return SICK_REFUSAL;
+    }
+    if (!is_right(machine, response, size)) {
+        sick_wrong(machine, "a response of %zu bytes that belongs to another command than the %uth",
+                   size, machine->serial - 3);
+        return SICK_NO_ANSWER;
+    }
+    return SICK_RIGHT;
+}
+
+SickAnswer sick_take(SickMachine *machine)
+{
+    uint8_t response[4096] = { 0 };
+
+    sick_until(machine, sick_is_done, "the response");
+    if (machine->wrong) {
+        return SICK_NO_ANSWER;
+    }
+    size_t size = machine->form == SICK_CRB_2_0 ? crb_take(machine, response, sizeof(response))
+                                                : tis_take(machine, response, sizeof(response));
+
+    return judge(machine, response, size);
+}
+
+SickAnswer sick_startup(SickMachine *machine)
+{
+    sick_startup_begin(machine);
+    return sick_take(machine);
+}
+
+SickAnswer sick_command(SickMachine *machine)
+{
+    sick_command_begin(machine);
+    return sick_take(machine);
+}
+
+/* ---- beside commands ---- */
+
+static bool tis_is_ready(SickMachine *machine)
+{
+    return reg_read(machine, machine->locality, TIS_STS, 1) & 0x40;
+}
+
+void sick_cancel(SickMachine *machine)
+{
+    if (machine->form == SICK_CRB_2_0) {
+        reg_write(machine, machine->locality, CTRL_CANCEL, 4, 1);
+        return;
+    }
+    reg_write(machine, machine->locality, TIS_STS, 1, 0x40);
+    sick_until(machine, tis_is_ready, "commandReady after a cancelled command");
+    reg_write(machine, machine->locality, TIS_ACCESS, 1, 0x20);
+}
+
+void sick_reset_established(SickMachine *machine)
+{
+    if (machine->form == SICK_CRB_2_0) {
+        reg_write(machine, 3, LOC_CTRL, 4, 1);
+        reg_write(machine, 3, LOC_CTRL, 4, 8);
+        reg_write(machine, 3, LOC_CTRL, 4, 2);
+        return;
+    }
+    reg_write(machine, 3, TIS_ACCESS, 1, 0x02);
+    reg_write(machine, 3, TIS_STS, 4, 0x02000000);
+    reg_write(machine, 3, TIS_ACCESS, 1, 0x20);
+}
+
+void sick_measure_begin(SickMachine *machine)
+{
+    reg_write(machine, 4, TIS_HASH_START, 1, 0);
+    reg_write(machine, 4, TIS_HASH_DATA, 4, 0x64636261);
+    reg_write(machine, 4, TIS_HASH_END, 1, 0);
+}
+
+/* The processor has locality 4 until the end is answered. */
+bool sick_measure_is_over(SickMachine *machine)
+{
+    return (reg_read(machine, 4, TIS_ACCESS, 1) & 0x20) == 0;
+}
