@@ -8,8 +8,8 @@
  * is left with no thread of ours; and a parent must live as long as its children, which end with
  * it (swtpm-spawn.c).
  *
- * Neighbours: backend-news.c acquires the first when a device is bound, and sources of emulator.c run
- * on it; swtpm-process.c acquires the second.
+ * Neighbours: backend-news.c acquires the first when a device is bound, and sources of emulator.c
+ * run on it; swtpm-process.c acquires the second.
  */
 #include "io.h"
 

@@ -473,9 +473,9 @@ static void test_backend_configs_of_0_1_and_of_later_work(void **state)
     EmulatorConfig_0_1 emulator = { sizeof(emulator), "tpm0", "/nowhere/at-all" };
     TPMLibtpmsConfig present_libtpms = { sizeof(present_libtpms), "tpm0", "/nowhere/at-all",
                                          TPM_VERSION_2_0 };
-    TPMEmulatorConfig present_emulator = {
-        .size = sizeof(present_emulator), .id = "tpm0", .path = "/nowhere/at-all"
-    };
+    TPMEmulatorConfig present_emulator = { .size = sizeof(present_emulator),
+                                           .id = "tpm0",
+                                           .path = "/nowhere/at-all" };
 
     (void)state;
     check_constructors(first_bytes_of(&libtpms, sizeof(libtpms)), NULL);
