@@ -40,7 +40,7 @@ static void set_connect_error(const char *path, const char *option, int err, GEr
                     "nobody listens on the socket '%s'; swtpm has ended and must be started again",
                     path);
     } else if (err == EAGAIN) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
                     "the socket '%s' is busy with other clients; swtpm serves one at a time", path);
     } else {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot connect to the socket '%s': %s",

@@ -22,6 +22,12 @@
 /* How long a TCP connection may take. */
 #define TCP_DEADLINE_S 10
 
+/*
+ * How long a unix socket may be busy: swtpm serves a client at a time, and needs a moment to see
+ * that the one before has closed its connection.
+ */
+#define BUSY_DEADLINE_MS 500
+
 typedef enum SwtpmWay {
     SWTPM_BY_PATH,
     SWTPM_BY_TCP,
@@ -36,6 +42,7 @@ struct SwtpmPeer {
     /* by path; server_path may be NULL */
     char *path;
     char *server_path;
+    gint64 busy_deadline; /* 0 when it was not busy when last tried */
 
     /* by TCP: the connections in progress, -1 where there is none */
     TPMChannelAddress addresses[2]; /* of the control and of the data channel */
@@ -106,22 +113,45 @@ static void path_init(SwtpmPeer *peer, const TPMEmulatorConfig *config)
     peer->name = g_strdup(config->path);
 }
 
-static SwtpmPeerOutcome path_connect(SwtpmPeer *peer, int *control_fd, int *data_fd, GError **error)
+static bool path_try(SwtpmPeer *peer, int *control_fd, int *data_fd, GError **error)
 {
     int control = tpm_channel_connect(peer->path, "--ctrl", error);
     int data = -1;
 
     if (control < 0) {
-        return SWTPM_PEER_FAILED;
+        return false;
     }
     if (peer->server_path &&
         (data = tpm_channel_connect(peer->server_path, "--server", error)) < 0) {
         close(control);
-        return SWTPM_PEER_FAILED;
+        return false;
     }
     *control_fd = control;
     *data_fd = data;
-    return SWTPM_PEER_CONNECTED;
+    return true;
+}
+
+static SwtpmPeerOutcome path_connect(SwtpmPeer *peer, int *control_fd, int *data_fd, GError **error)
+{
+    gint64 now = g_get_monotonic_time();
+    GError *cause = NULL;
+
+    if (path_try(peer, control_fd, data_fd, &cause)) {
+        peer->busy_deadline = 0;
+        return SWTPM_PEER_CONNECTED;
+    }
+    if (g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_IN_USE)) {
+        if (peer->busy_deadline == 0) {
+            peer->busy_deadline = now + BUSY_DEADLINE_MS * G_TIME_SPAN_MILLISECOND;
+        }
+        if (now < peer->busy_deadline) {
+            g_error_free(cause);
+            return SWTPM_PEER_PENDING;
+        }
+    }
+    peer->busy_deadline = 0;
+    g_propagate_error(error, cause);
+    return SWTPM_PEER_FAILED;
 }
 
 /* ---- by TCP ---- */

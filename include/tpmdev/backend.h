@@ -397,9 +397,10 @@ typedef struct TPMEmulatorConfig {
  * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION or
  * TPM_ERROR_MISSING_OPTION for a config, a path, an address or a descriptor that cannot be,
  * TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the socket, the state directory or the program,
- * TPM_ERROR_IN_USE for a state directory that another swtpm uses, TPM_ERROR_STATE_MISMATCH for one
- * with a TPM of another version, TPM_ERROR_TIMED_OUT or TPM_ERROR_PROTOCOL for a peer that is no
- * swtpm, TPM_ERROR_UNSUPPORTED for one that lacks a needed capability.
+ * TPM_ERROR_IN_USE for a state directory that another swtpm uses or a socket at which others wait,
+ * TPM_ERROR_STATE_MISMATCH for a directory with a TPM of another version, TPM_ERROR_TIMED_OUT or
+ * TPM_ERROR_PROTOCOL for a peer that is no swtpm, TPM_ERROR_UNSUPPORTED for one that lacks a needed
+ * capability.
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError **error);

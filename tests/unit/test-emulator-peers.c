@@ -303,7 +303,7 @@ static void test_a_busy_socket_is_refused(void **state)
     g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
     assert_int_equal(listen(fd, 0), 0);
     assert_int_equal(connect(other, (struct sockaddr *)&address, sizeof(address)), 0);
-    expect_refusal(path, TPM_ERROR_IO, "is busy with other clients");
+    expect_refusal(path, TPM_ERROR_IN_USE, "is busy with other clients");
     close(other);
     close(fd);
     g_unlink(path);
