@@ -416,7 +416,7 @@ static void shut_down(Emulator *emulator)
         finish_tpm(emulator, deadline);
     }
     /* What a checkpoint stored is not what the next one who starts this TPM expects. */
-    if (emulator->shaken && emulator->checkpoint && emulator->stale_volatile &&
+    if (emulator->shaken && emulator->checkpoint && emulator->used && emulator->stale_volatile &&
         finish_request(emulator, deadline)) {
         tpm_emulator_request(emulator, SWTPM_INIT, SWTPM_INIT_DELETE_VOLATILE, -1);
     }

@@ -10,6 +10,8 @@
 
 const uint8_t emulator_test_command[12] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 4 };
 
+const uint8_t emulator_test_startup[12] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0 };
+
 TPMBackend *emulator_test_backend(const char *path, unsigned deadline_ms, GError **error)
 {
     TPMEmulatorConfig config = { .size = sizeof(config), .id = "tpm0", .path = path };
@@ -85,6 +87,17 @@ void emulator_test_run(EmulatorTest *test, uint8_t locality, unsigned nth, uint3
 {
     emulator_test_send(test, locality);
     emulator_test_expect(test, nth, code);
+}
+
+void emulator_test_startup_tpm(EmulatorTest *test, unsigned nth)
+{
+    backend_client_submit(&test->client, 0, emulator_test_startup, sizeof(emulator_test_startup));
+    emulator_test_expect(test, nth, 0);
+}
+
+void emulator_test_pass(EmulatorTest *test, unsigned ms)
+{
+    tpm_emulator_pass(&test->clock, ms);
 }
 
 unsigned emulator_test_completed(EmulatorTest *test)

@@ -47,6 +47,24 @@
 #define READY       SHAKE("3fbf"), START
 #define READY_AGAIN GREET("3fbf"), START
 #define GOODBYE     "c? 00000003", OK, "d eof", "c eof"
+#define NOT_STARTED "d! 8001 0000000a 00000100"
+#define SUCCESS     "d! 8001 0000000a 00000000"
+
+/* A new data channel for a TPM that was not started, and is as it was. */
+#define UNCHANGED(caps)                                                                            \
+    SET_DATAFD, OK, PROBE_2_0, NOT_STARTED, GET_CAPS, CAPS(caps), GET_SIZE, SIZE_4096, GET_EST,    \
+        CLEAR
+
+/* The guest's TPM2_Startup, and what the library asks then; reset counts and ticket as given. */
+#define STARTUP          "d? 8001 0000000c 00000144 0000"
+#define CLOCK(counts)    "d! 8001 00000023 00000000 00*16 " counts " 01"
+#define ASK_IDENTITY     "d? 8001 00000016 0000017d 0004 6964656e 000b 4000000c"
+#define IDENTITY(ticket) "d! 8001 0000000e 00000000 " ticket
+#define STARTED                                                                                    \
+    STARTUP, SUCCESS, PROBE_2_0, CLOCK("00000001 00000000"), ASK_IDENTITY, IDENTITY("11*4")
+#define SHUTDOWN_CLEAR  "d? 8001 0000000c 00000145 0000"
+#define SHUTDOWN_STATE  "d? 8001 0000000c 00000145 0001"
+#define ORDERLY_GOODBYE SHUTDOWN_CLEAR, SUCCESS, GOODBYE
 
 /* The command the tests send, and its response. */
 #define COMMAND      "d? 8001 0000000c 0000017b 0004"
@@ -54,6 +72,7 @@
 #define AT_LOCALITY0 SET_LOC("00"), OK, COMMAND
 
 extern const uint8_t emulator_test_command[12];
+extern const uint8_t emulator_test_startup[12];
 
 /* ---- peer, backend and client ---- */
 
@@ -86,6 +105,12 @@ void emulator_test_end(EmulatorTest *test);
 void emulator_test_send(EmulatorTest *test, uint8_t locality);
 void emulator_test_expect(EmulatorTest *test, unsigned nth, uint32_t code);
 void emulator_test_run(EmulatorTest *test, uint8_t locality, unsigned nth, uint32_t code);
+
+/* Send TPM2_Startup, and expect the nth response to be success. */
+void emulator_test_startup_tpm(EmulatorTest *test, unsigned nth);
+
+/* Let this many milliseconds pass. */
+void emulator_test_pass(EmulatorTest *test, unsigned ms);
 
 /* How many responses have come? */
 unsigned emulator_test_completed(EmulatorTest *test);
