@@ -164,6 +164,11 @@ void tpm_emulator_data_timed_out(Emulator *emulator, unsigned timeout_ms)
 
 void tpm_emulator_retry(Emulator *emulator)
 {
+    if (emulator->news & NEWS_FAILED) {
+        /* A device that lingers has not been told yet; it must not hear of the end before. */
+        emulator->retry_at = tpm_emulator_now(emulator) + RETRY_MIN_MS * G_TIME_SPAN_MILLISECOND;
+        return;
+    }
     emulator->retry_at = EMULATOR_NEVER;
     if (emulator->step != STEP_CONNECT && !emulator->returning) {
         return;

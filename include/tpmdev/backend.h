@@ -614,7 +614,7 @@ TPMDEV_EXPORT
 void tpmdev_backend_failed_in_cycle(TPMBackend *backend, unsigned cycle, const GError *error);
 
 /**
- * tpmdev_backend_recovered: the TPM is back by itself, with the state the guest knows
+ * tpmdev_backend_recovered: the TPM is back by itself, and the guest may have it
  *
  * After tpmdev_backend_failed(): commands are carried out again, and no start() was needed. Only
  * for a TPM of which the guest can believe what it believed before: one that has lost nothing of
