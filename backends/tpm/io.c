@@ -9,7 +9,7 @@
  * it (swtpm-spawn.c).
  *
  * Neighbours: backend-news.c acquires the first when a device is bound, and sources of emulator.c
- * run on it; swtpm-process.c acquires the second.
+ * run on it; swtpm-launch.c acquires the second.
  */
 #include "io.h"
 

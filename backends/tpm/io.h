@@ -4,7 +4,7 @@
  * it. One is for I/O, shared by all devices whose host gave no context; nothing there waits. The
  * other is the parent of every swtpm the library starts, and may wait for a program to be loaded.
  *
- * Used by backend-news.c and by swtpm-process.c.
+ * Used by backend-news.c and by swtpm-launch.c.
  */
 #ifndef TPM_IO_H
 #define TPM_IO_H

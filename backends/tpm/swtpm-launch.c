@@ -10,13 +10,13 @@
  *
  * Source: swtpm(8). That swtpm splits its options at commas, which no path may have, was seen with
  * 0.7.1: hence "dir=.", and no file name at all.
- * Neighbours: swtpm-peer.c asks for a connection; swtpm-process.c runs the process.
+ * Neighbours: swtpm-peer.c asks for a connection; swtpm-child.c runs the process.
  */
 #include "swtpm-launch.h"
 
 #include "emulator-channel.h"
 #include "io.h"
-#include "swtpm-process.h"
+#include "swtpm-child.h"
 #include "swtpm-spawn.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ struct SwtpmLaunch {
     char *directory;
     SwtpmCommandLine line;
     GMainContext *context; /* of the parent thread; NULL before that was acquired */
-    SwtpmProcess *process; /* NULL for none */
+    SwtpmChild *child;     /* NULL for none */
     bool taken;            /* its channel was handed out */
 };
 
@@ -280,18 +280,18 @@ SwtpmLaunch *tpm_swtpm_launch_new(const TPMEmulatorConfig *config, GError **erro
     return launch;
 }
 
-/* A process that has ended is forgotten. */
-static void forget_process(SwtpmLaunch *launch)
+/* A child that has ended is forgotten. */
+static void forget_child(SwtpmLaunch *launch)
 {
-    g_clear_pointer(&launch->process, tpm_swtpm_process_free);
+    g_clear_pointer(&launch->child, tpm_swtpm_child_free);
     launch->taken = false;
 }
 
 void tpm_swtpm_launch_free(SwtpmLaunch *launch)
 {
-    bool is_over = !launch->process || tpm_swtpm_process_end(launch->process);
+    bool is_over = !launch->child || tpm_swtpm_child_end(launch->child);
 
-    forget_process(launch);
+    forget_child(launch);
     if (launch->context) {
         g_main_context_unref(launch->context);
         if (is_over) { /* else the thread has yet to wait for it */
@@ -311,27 +311,27 @@ void tpm_swtpm_launch_free(SwtpmLaunch *launch)
 /* Does the former one get out of the way of the next? */
 static bool former_is_gone(SwtpmLaunch *launch)
 {
-    if (!launch->process || !launch->taken) {
+    if (!launch->child || !launch->taken) {
         return true;
     }
-    tpm_swtpm_process_kill(launch->process);
-    if (tpm_swtpm_process_get_state(launch->process) != SWTPM_PROCESS_ENDED) {
+    tpm_swtpm_child_kill(launch->child);
+    if (tpm_swtpm_child_get_state(launch->child) != SWTPM_CHILD_ENDED) {
         return false;
     }
-    forget_process(launch);
+    forget_child(launch);
     return true;
 }
 
 static SwtpmPeerOutcome launch_failed(SwtpmLaunch *launch, GError **error)
 {
-    GError *failure = tpm_swtpm_process_get_failure(launch->process);
-    g_autofree char *end = tpm_swtpm_process_describe_end(launch->process);
+    GError *failure = tpm_swtpm_child_get_failure(launch->child);
+    g_autofree char *end = tpm_swtpm_child_describe_end(launch->child);
 
     if (!failure) {
         failure = g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "swtpm %s", end);
     }
     g_propagate_error(error, failure);
-    forget_process(launch);
+    forget_child(launch);
     return SWTPM_PEER_FAILED;
 }
 
@@ -340,31 +340,31 @@ SwtpmPeerOutcome tpm_swtpm_launch_connect(SwtpmLaunch *launch, int *control_fd, 
     if (!former_is_gone(launch)) {
         return SWTPM_PEER_PENDING;
     }
-    if (!launch->process) {
-        launch->process = tpm_swtpm_process_new(&launch->line, launch->context, error);
-        if (!launch->process) {
+    if (!launch->child) {
+        launch->child = tpm_swtpm_child_new(&launch->line, launch->context, error);
+        if (!launch->child) {
             return SWTPM_PEER_FAILED;
         }
     }
-    switch (tpm_swtpm_process_get_state(launch->process)) {
-    case SWTPM_PROCESS_STARTING:
+    switch (tpm_swtpm_child_get_state(launch->child)) {
+    case SWTPM_CHILD_STARTING:
         return SWTPM_PEER_PENDING;
-    case SWTPM_PROCESS_ENDED:
+    case SWTPM_CHILD_ENDED:
         return launch_failed(launch, error);
-    case SWTPM_PROCESS_RUNNING:
+    case SWTPM_CHILD_RUNNING:
         break;
     }
-    *control_fd = tpm_swtpm_process_take_channel(launch->process);
+    *control_fd = tpm_swtpm_child_take_channel(launch->child);
     launch->taken = true;
     return SWTPM_PEER_CONNECTED;
 }
 
 void tpm_swtpm_launch_keep_data(SwtpmLaunch *launch, int fd)
 {
-    tpm_swtpm_process_keep_data(launch->process, fd);
+    tpm_swtpm_child_keep_data(launch->child, fd);
 }
 
 char *tpm_swtpm_launch_describe_end(SwtpmLaunch *launch)
 {
-    return launch->process ? tpm_swtpm_process_describe_end(launch->process) : NULL;
+    return launch->child ? tpm_swtpm_child_describe_end(launch->child) : NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * What a swtpm prints: its first line and its last ones are kept, for the words of an error.
  *
- * Used by swtpm-process.c. No I/O here.
+ * Used by swtpm-child.c. No I/O here.
  */
 #ifndef SWTPM_OUTPUT_H
 #define SWTPM_OUTPUT_H

@@ -3,7 +3,7 @@
  * How swtpm is reached: over unix sockets, over TCP, over descriptors handed in, or by starting it.
  *
  * Used by emulator-new.c and emulator-start.c; the ways have their files: emulator-channel.c for
- * sockets, swtpm-process.c for a swtpm of our own.
+ * sockets, swtpm-child.c for a swtpm of our own.
  */
 #ifndef SWTPM_PEER_H
 #define SWTPM_PEER_H

@@ -8,11 +8,11 @@
  * host's runs there, and what goes wrong is told over a pipe.
  *
  * PR_SET_PDEATHSIG is what ends it when this process ends, by SIGKILL, too. It hangs on the thread
- * that made it: that is why swtpm-process.c has one for it. A program with set-user-ID or file
+ * that made it: that is why swtpm-child.c has one for it. A program with set-user-ID or file
  * capabilities would escape it; PR_SET_NO_NEW_PRIVS lets no program gain those.
  *
  * Sources: prctl(2), vfork(2), pidfd_open(2), signal-safety(7).
- * Neighbours: swtpm-process.c says what is to run and waits for its end.
+ * Neighbours: swtpm-child.c says what is to run and waits for its end.
  */
 #include "swtpm-spawn.h"
 
@@ -266,32 +266,32 @@ static void reap(pid_t pid)
 }
 
 /* The child is there: keep it if it runs its program. */
-static bool take_child(SwtpmChild *child, int report_fd, const char *program, GError **error)
+static bool take_child(SwtpmSpawned *spawned, int report_fd, const char *program, GError **error)
 {
     SpawnReport report;
 
-    child->pid_fd = pidfd_open(child->pid, 0);
+    spawned->pid_fd = pidfd_open(spawned->pid, 0);
     int trouble = errno;
 
     if (!child_is_running(report_fd, &report)) {
         set_report_error(&report, program, error);
-        reap(child->pid);
-        tpm_channel_close(&child->pid_fd);
+        reap(spawned->pid);
+        tpm_channel_close(&spawned->pid_fd);
         return false;
     }
-    if (child->pid_fd < 0) {
+    if (spawned->pid_fd < 0) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot be watched: %s",
                     g_strerror(trouble));
         if (trouble != ESRCH) { /* else it has ended, and the host has waited for it */
-            kill(child->pid, SIGKILL);
-            reap(child->pid);
+            kill(spawned->pid, SIGKILL);
+            reap(spawned->pid);
         }
         return false;
     }
     return true;
 }
 
-bool tpm_swtpm_spawn(const SwtpmSpawn *spawn, SwtpmChild *child, GError **error)
+bool tpm_swtpm_spawn(const SwtpmSpawn *spawn, SwtpmSpawned *spawned, GError **error)
 {
     SpawnPlan plan = { .argv = spawn->argv,
                        .environment = spawn->environment,
@@ -304,12 +304,12 @@ bool tpm_swtpm_spawn(const SwtpmSpawn *spawn, SwtpmChild *child, GError **error)
     int report_fd = -1;
     bool running = false;
 
-    child->pid = plan_open(&plan, spawn, &report_fd) ? make_child_without_signals(&plan) : -1;
+    spawned->pid = plan_open(&plan, spawn, &report_fd) ? make_child_without_signals(&plan) : -1;
     int trouble = errno;
 
     plan_close(&plan);
-    if (child->pid > 0) {
-        running = take_child(child, report_fd, spawn->argv[0], error);
+    if (spawned->pid > 0) {
+        running = take_child(spawned, report_fd, spawn->argv[0], error);
     } else {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot make a process: %s",
                     g_strerror(trouble));

@@ -3,7 +3,7 @@
  * Starting a program as a child that has nothing of this process but what it is given, and that
  * does not outlive it.
  *
- * Used by swtpm-process.c, on its thread.
+ * Used by swtpm-child.c, on its thread.
  */
 #ifndef SWTPM_SPAWN_H
 #define SWTPM_SPAWN_H
@@ -23,10 +23,10 @@ typedef struct SwtpmSpawn {
     int output_fd;    /* what it prints */
 } SwtpmSpawn;
 
-typedef struct SwtpmChild {
+typedef struct SwtpmSpawned {
     pid_t pid;
     int pid_fd; /* readable when it has ended; it is signalled and waited for by this alone */
-} SwtpmChild;
+} SwtpmSpawned;
 
 /* Can a child be watched and signalled here, without mistaking another process for it? */
 bool tpm_swtpm_spawn_is_possible(GError **error);
@@ -35,6 +35,6 @@ bool tpm_swtpm_spawn_is_possible(GError **error);
  * Start the program; false with error set when it does not come to run. It is killed when the
  * thread that calls this ends, so that must live longer. Waits until the program is loaded.
  */
-bool tpm_swtpm_spawn(const SwtpmSpawn *spawn, SwtpmChild *child, GError **error);
+bool tpm_swtpm_spawn(const SwtpmSpawn *spawn, SwtpmSpawned *spawned, GError **error);
 
 #endif /* SWTPM_SPAWN_H */
