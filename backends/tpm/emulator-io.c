@@ -89,21 +89,19 @@ static const char *present_act(const Emulator *emulator)
 /* A channel brought no bytes and never will; errno tells. */
 static void channel_lost(Emulator *emulator, const char *channel)
 {
-    /* During creation we do not know yet whether it is swtpm at all. */
-    TPMError code = emulator->backend ? TPM_ERROR_IO : TPM_ERROR_PROTOCOL;
-    const char *guess = emulator->backend ? "" : "; is it swtpm?";
-    bool closed = errno == 0 || errno == EPIPE || errno == ECONNRESET;
-    const char *words = closed ? "" : g_strerror(errno);
+    const char *words =
+        errno == 0 || errno == EPIPE || errno == ECONNRESET ? NULL : g_strerror(errno);
     g_autofree char *end = tpm_swtpm_peer_describe_end(emulator->peer);
+    /* During creation we do not know yet whether it is swtpm at all; nor of one that just ends. */
+    bool is_strange = !emulator->backend || (end && !emulator->shaken);
+    const char *rest = end ? end : is_strange && !words ? "is it swtpm?" : NULL;
 
-    tpm_emulator_break(
-        emulator,
-        tpm_emulator_error(emulator, code, "%s the %s channel while %s was under way%s%s%s%s",
-                           closed ? "closed" : "lost", channel, present_act(emulator),
-                           closed ? "" : ": ", words, end ? "; it " : "",
-                           end      ? end
-                           : closed ? guess
-                                    : ""));
+    tpm_emulator_break(emulator,
+                       tpm_emulator_error(emulator, is_strange ? TPM_ERROR_PROTOCOL : TPM_ERROR_IO,
+                                          "%s the %s channel while %s was under way%s%s%s%s%s",
+                                          words ? "lost" : "closed", channel, present_act(emulator),
+                                          words ? ": " : "", words ? words : "", rest ? "; " : "",
+                                          end ? "it " : "", rest ? rest : ""));
 }
 
 bool tpm_emulator_is_silent(Emulator *emulator, int fd, const char *channel)

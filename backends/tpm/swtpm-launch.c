@@ -328,7 +328,7 @@ static SwtpmPeerOutcome launch_failed(SwtpmLaunch *launch, GError **error)
     g_autofree char *end = tpm_swtpm_child_describe_end(launch->child);
 
     if (!failure) {
-        failure = g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "swtpm %s", end);
+        failure = g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL, "swtpm %s", end);
     }
     g_propagate_error(error, failure);
     forget_child(launch);

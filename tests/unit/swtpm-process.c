@@ -95,7 +95,9 @@ void swtpm_attach(Swtpm *swtpm)
 
     swtpm->config.size = sizeof(swtpm->config);
     swtpm->config.id = "tpm0";
-    swtpm->config.path = swtpm->path;
+    if (!swtpm->config.host && !swtpm->config.n_fds && !swtpm->config.spawn) {
+        swtpm->config.path = swtpm->path;
+    }
     swtpm->backend = tpmdev_backend_emulator_new(&swtpm->config, &error);
     if (!swtpm->backend) {
         fail_msg("%s", error->message);

@@ -13,7 +13,7 @@ typedef struct Swtpm {
     char *directory;
     char *path;
     GPid pid;                 /* 0: not running */
-    TPMEmulatorConfig config; /* but for its first three members, as the test set it */
+    TPMEmulatorConfig config; /* but for size, id and, if there is no other way, path: the test's */
     TPMBackend *backend;
     BackendClient client;
     bool bound;
