@@ -6,6 +6,7 @@
  */
 #include "emulator-channel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -77,6 +78,14 @@ int tpm_channel_connect(const char *path, const char *option, GError **error)
 
 /* ---- TCP ---- */
 
+/* getaddrinfo() alone takes "*" for a number, and "127.1". */
+static bool is_number(const char *host)
+{
+    struct in_addr address;
+
+    return strchr(host, ':') || inet_pton(AF_INET, host, &address) == 1;
+}
+
 bool tpm_channel_address_init(TPMChannelAddress *address, const char *host, uint16_t port,
                               GError **error)
 {
@@ -87,7 +96,7 @@ bool tpm_channel_address_init(TPMChannelAddress *address, const char *host, uint
     char service[8];
 
     g_snprintf(service, sizeof(service), "%u", port);
-    if (!*host || port == 0 || getaddrinfo(number, service, &hints, &found) != 0) {
+    if (port == 0 || !is_number(number) || getaddrinfo(number, service, &hints, &found) != 0) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
                     "'%s' port %u is no address of TCP; give an IPv4 or IPv6 address in numbers, "
                     "such as 127.0.0.1 or ::1, and a port from 1 to 65535",

@@ -115,15 +115,16 @@ static void path_init(SwtpmPeer *peer, const TPMEmulatorConfig *config)
 
 static bool path_try(SwtpmPeer *peer, int *control_fd, int *data_fd, GError **error)
 {
-    int control = tpm_channel_connect(peer->path, "--ctrl", error);
     int data = -1;
 
-    if (control < 0) {
-        return false;
-    }
     if (peer->server_path &&
         (data = tpm_channel_connect(peer->server_path, "--server", error)) < 0) {
-        close(control);
+        return false;
+    }
+    int control = tpm_channel_connect(peer->path, "--ctrl", error);
+
+    if (control < 0) {
+        tpm_channel_close(&data);
         return false;
     }
     *control_fd = control;
