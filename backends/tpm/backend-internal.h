@@ -30,6 +30,8 @@ typedef struct TPMBackendClient {
     /* After a failure, of a start too, it takes commands again; NULL for a client that need not
      * know. */
     void (*recovered)(void *client);
+    /* The link has changed: look, with tpm_backend_get_link(); NULL as above. */
+    void (*link_changed)(void *client);
 } TPMBackendClient;
 
 /*
@@ -54,6 +56,12 @@ void tpm_backend_unbind(TPMBackend *backend);
 void tpm_backend_start(TPMBackend *backend, size_t buffer_size);
 void tpm_backend_load(TPMBackend *backend, uint8_t locality, const uint8_t *data, size_t size);
 void tpm_backend_submit(TPMBackend *backend, bool linger);
+/*
+ * For the statistics, if the client likes: its clock before it calls tpm_backend_submit(), and from
+ * within its completed().
+ */
+void tpm_backend_sent_at(TPMBackend *backend, int64_t now_ns);
+void tpm_backend_answered_at(TPMBackend *backend, int64_t now_ns);
 void tpm_backend_load_hash(TPMBackend *backend, TPMHashStep step, const uint8_t *data, size_t size);
 void tpm_backend_hash(TPMBackend *backend);
 void tpm_backend_poll(TPMBackend *backend);
@@ -75,6 +83,12 @@ void tpm_backend_report(TPMBackend *backend, const GError *error);
 
 /* What tpmdev_backend_new() was given for a backend of this class; NULL for one of another. */
 void *tpm_backend_get_self(const TPMBackend *backend, const TPMBackendClass *klass);
+
+/*
+ * The link, and why it is not there in *message, which is to be freed; NULL when it is. Any thread,
+ * and under a client's lock too.
+ */
+TPMBackendLink tpm_backend_get_link(TPMBackend *backend, char **message);
 
 /* Can the TPM do the D-RTM hash sequence? */
 bool tpm_backend_can_hash(const TPMBackend *backend);

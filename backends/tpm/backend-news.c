@@ -66,6 +66,43 @@ static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
     if (delivery->news & NEWS_RECOVERED && callbacks->recovered) {
         callbacks->recovered(client);
     }
+    if (delivery->news & NEWS_LINK && callbacks->link_changed) {
+        callbacks->link_changed(client);
+    }
+}
+
+/* ---- the link ---- */
+
+static GSource *mailbox_new(TPMBackend *backend, GMainContext *context);
+
+/* So many changes of the link a client hears of in a second, and then how it stands in the end. */
+#define LINK_NEWS_PER_SECOND 10
+
+/*
+ * Is the client to hear of the link now? With the lock held. A TPM that comes and goes all the
+ * time does not flood the host's log; what was held back is told when the second is over.
+ */
+static bool link_is_due(TPMBackend *backend)
+{
+    if (backend->link == backend->link_told) {
+        return false;
+    }
+    gint64 now = g_get_monotonic_time();
+
+    if (now - backend->link_second >= G_USEC_PER_SEC) {
+        backend->link_second = now;
+        backend->link_news = 0;
+    }
+    if (backend->link_news >= LINK_NEWS_PER_SECOND) {
+        if (!backend->mailbox) {
+            backend->mailbox = mailbox_new(backend, backend->context);
+        }
+        g_source_set_ready_time(backend->mailbox, backend->link_second + G_USEC_PER_SEC);
+        return false;
+    }
+    backend->link_news++;
+    backend->link_told = backend->link;
+    return true;
 }
 
 /*
@@ -86,6 +123,9 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
     void *client = backend->client;
 
     backend->news = 0;
+    if (callbacks && link_is_due(backend)) {
+        delivery.news |= NEWS_LINK;
+    }
     if (callbacks && delivery.news) {
         backend->client_calls++;
         g_mutex_unlock(&backend->lock);
@@ -104,7 +144,7 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
 /* May the client be told on this thread, right now? */
 static bool may_deliver_here(TPMBackend *backend)
 {
-    return !backend->mailbox || backend->caller == g_thread_self() ||
+    return backend->own_context || backend->caller == g_thread_self() ||
            g_main_context_is_owner(backend->context);
 }
 
@@ -191,6 +231,7 @@ bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, vo
         backend->own_context = !host_context;
         backend->mailbox = host_context ? mailbox_new(backend, host_context) : NULL;
         backend->news = backend->established ? NEWS_ESTABLISHED : 0;
+        backend->link_told = TPM_LINK_CONNECTED;
         tpm_backend_deliver_locked(backend);
     }
     g_mutex_unlock(&backend->lock);
@@ -222,14 +263,15 @@ void tpm_backend_unbind(TPMBackend *backend)
         g_cond_wait(&backend->client_idle, &backend->lock);
     }
     /* Only now: a client that was told of something may have started or submitted once more. */
-    bool executing = backend->state == BACKEND_EXECUTING;
+    bool cancels = backend->state == BACKEND_EXECUTING && TPM_CLASS_HAS(backend->klass, cancel);
 
+    backend->statistics.total.cancels += cancels;
     backend->state = BACKEND_STOPPED;
     backend->news = 0;
     tpm_backend_clear_errors(backend);
     g_mutex_unlock(&backend->lock);
 
-    if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
+    if (cancels) {
         backend->klass->cancel(backend->self);
     }
     if (mailbox) {

@@ -7,6 +7,7 @@
 #define TPM_BACKEND_PRIVATE_H
 
 #include "backend-internal.h"
+#include "statistics.h"
 
 typedef enum BackendState {
     BACKEND_STOPPED,   /* made, never started */
@@ -26,6 +27,7 @@ typedef enum News {
     NEWS_FAILED = 1 << 3,
     NEWS_HASHED = 1 << 4,
     NEWS_RECOVERED = 1 << 5,
+    NEWS_LINK = 1 << 6,
 } News;
 
 struct TPMBackend {
@@ -37,10 +39,15 @@ struct TPMBackend {
     size_t tpm_buffer_size; /* what the TPM takes */
     bool can_hash;
 
+    /* The device's: when the command it is about to send was sent, if it says so. */
+    bool is_stamped;
+    int64_t stamp_ns;
+
     GMutex lock; /* for all below */
     BackendState state;
     unsigned cycle; /* starts so far */
     TPMBackendLink link;
+    TPMStatistics statistics;
     size_t buffer_size; /* what device and TPM agreed on at the last start */
     TPMCommand command; /* the one under way */
     uint8_t *command_data;
@@ -57,9 +64,16 @@ struct TPMBackend {
     GMainContext *context; /* set by bind, and then constant until the next bind */
     bool own_context;      /* it is that of the library's I/O thread, not the host's */
 
-    /* News that waits for the host's context, and the source there that delivers it. */
-    GSource *mailbox; /* NULL when the context is our own: every thread will do then */
+    /*
+     * News that waits for the host's context, and the source there that delivers it. Where the
+     * context is our own every thread will do, and there is a source only for what must wait for
+     * its time.
+     */
+    GSource *mailbox;
     unsigned news;
+    TPMBackendLink link_told; /* what the client knows of the link */
+    gint64 link_second;       /* when the second began for which link_news counts, in us */
+    unsigned link_news;
     bool established;
     uint8_t *response;
     size_t response_size;

@@ -63,6 +63,7 @@ TPMBackend *tpmdev_backend_new(const TPMBackendClass *klass, const char *id,
     backend->response = g_malloc(backend->tpm_buffer_size);
     backend->can_hash = info_hashing(info);
     backend->hash_data = backend->can_hash ? g_malloc(TPM_HASH_CHUNK_MAX) : NULL;
+    tpm_statistics_init(&backend->statistics, info->version);
     g_mutex_init(&backend->lock);
     g_cond_init(&backend->client_idle);
     return backend;
@@ -84,6 +85,7 @@ TPMBackend *tpmdev_backend_unref(TPMBackend *backend)
     g_cond_clear(&backend->client_idle);
     tpm_backend_release_context(backend->context, backend->own_context);
     tpm_backend_clear_errors(backend);
+    tpm_statistics_clear(&backend->statistics);
     g_free(backend->hash_data);
     g_free(backend->command_data);
     g_free(backend->response);
@@ -158,6 +160,7 @@ void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
     g_assert(!is_busy(backend));
     backend->state = BACKEND_STARTING;
     backend->cycle++;
+    backend->statistics.total.starts++;
     backend->hash_lost = false;
     backend->news &= ~(unsigned)NEWS_RECOVERED;
     backend->buffer_size = MIN(buffer_size, backend->tpm_buffer_size);
@@ -186,6 +189,19 @@ void tpm_backend_load(TPMBackend *backend, uint8_t locality, const uint8_t *data
     backend->command = (TPMCommand){ locality, size, backend->command_data };
 }
 
+void tpm_backend_sent_at(TPMBackend *backend, int64_t now_ns)
+{
+    backend->is_stamped = true;
+    backend->stamp_ns = now_ns;
+}
+
+void tpm_backend_answered_at(TPMBackend *backend, int64_t now_ns)
+{
+    g_mutex_lock(&backend->lock);
+    tpm_statistics_answered(&backend->statistics, now_ns);
+    g_mutex_unlock(&backend->lock);
+}
+
 void tpm_backend_submit(TPMBackend *backend, bool linger)
 {
     g_mutex_lock(&backend->lock);
@@ -193,9 +209,14 @@ void tpm_backend_submit(TPMBackend *backend, bool linger)
     backend->caller = g_thread_self();
     if (backend->state == BACKEND_READY) {
         backend->state = BACKEND_EXECUTING;
+        tpm_statistics_sent(&backend->statistics, tpm_header_code(backend->command.data),
+                            backend->is_stamped, backend->stamp_ns);
+        backend->is_stamped = false;
         g_mutex_unlock(&backend->lock);
         backend->klass->submit(backend->self, &backend->command, linger);
     } else {
+        backend->is_stamped = false;
+        backend->statistics.total.unsent_commands++;
         complete_with_failure_locked(backend, g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM,
                                                           "TPM backend '%s' has failed; the "
                                                           "command was not sent",
@@ -288,10 +309,12 @@ void tpm_backend_linger_end(TPMBackend *backend)
 void tpm_backend_cancel(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);
-    bool executing = backend->state == BACKEND_EXECUTING;
+    bool cancels = backend->state == BACKEND_EXECUTING && TPM_CLASS_HAS(backend->klass, cancel);
+
+    backend->statistics.total.cancels += cancels;
     g_mutex_unlock(&backend->lock);
 
-    if (executing && TPM_CLASS_HAS(backend->klass, cancel)) {
+    if (cancels) {
         caller_enter(backend);
         backend->klass->cancel(backend->self);
         caller_leave(backend);
@@ -308,6 +331,14 @@ void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality)
 }
 
 /* ---- the backend side of the table ---- */
+
+/* The command under way ends without a response of the TPM. Called with the lock held. */
+static void end_command_locked(TPMBackend *backend, GError *error)
+{
+    tpm_statistics_not_responded(&backend->statistics);
+    tpm_statistics_error(&backend->statistics, error);
+    complete_with_failure_locked(backend, error);
+}
 
 void tpmdev_backend_started(TPMBackend *backend)
 {
@@ -339,12 +370,13 @@ void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t s
             memcpy(backend->response, response, size);
             backend->response_size = size;
             backend->news |= NEWS_COMPLETED;
+            tpm_statistics_responded(&backend->statistics, tpm_header_code(response));
         } else {
-            complete_with_failure_locked(
-                backend, g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL,
-                                     "TPM backend '%s' answered with %zu bytes that are no "
-                                     "response of at most %zu bytes",
-                                     backend->id, size, backend->buffer_size));
+            end_command_locked(backend,
+                               g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL,
+                                           "TPM backend '%s' answered with %zu bytes that are no "
+                                           "response of at most %zu bytes",
+                                           backend->id, size, backend->buffer_size));
         }
         break;
     case BACKEND_STOPPED:
@@ -380,6 +412,10 @@ void tpmdev_backend_hashed(TPMBackend *backend)
 /* Called with the lock held, releases it. */
 static void failed_and_unlock(TPMBackend *backend, const GError *error)
 {
+    backend->statistics.total.failures += backend->state != BACKEND_FAILED;
+    if (backend->state != BACKEND_EXECUTING) {
+        tpm_statistics_error(&backend->statistics, error);
+    }
     switch (backend->state) {
     case BACKEND_STARTING:
         g_clear_error(&backend->start_error);
@@ -387,7 +423,7 @@ static void failed_and_unlock(TPMBackend *backend, const GError *error)
         backend->news |= NEWS_STARTED;
         break;
     case BACKEND_EXECUTING:
-        complete_with_failure_locked(backend, g_error_copy(error));
+        end_command_locked(backend, g_error_copy(error));
         break;
     case BACKEND_HASHING:
         g_clear_error(&backend->hash_error);
@@ -444,6 +480,7 @@ void tpmdev_backend_recovered(TPMBackend *backend)
         backend->state = BACKEND_READY;
         backend->link = TPM_LINK_CONNECTED;
         backend->news |= NEWS_RECOVERED;
+        backend->statistics.total.recoveries++;
         break;
     case BACKEND_STOPPED:
     case BACKEND_STARTING:
@@ -460,7 +497,7 @@ void tpmdev_backend_set_link(TPMBackend *backend, TPMBackendLink link)
 {
     g_mutex_lock(&backend->lock);
     backend->link = (unsigned)link <= TPM_LINK_GONE ? link : TPM_LINK_GONE;
-    g_mutex_unlock(&backend->lock);
+    tpm_backend_tell_and_unlock(backend);
 }
 
 void tpmdev_backend_set_established(TPMBackend *backend, bool established)
@@ -471,4 +508,44 @@ void tpmdev_backend_set_established(TPMBackend *backend, bool established)
         backend->news |= NEWS_ESTABLISHED;
     }
     tpm_backend_tell_and_unlock(backend);
+}
+
+/* ---- what is told of it ---- */
+
+TPMBackendLink tpm_backend_get_link(TPMBackend *backend, char **message)
+{
+    g_mutex_lock(&backend->lock);
+    TPMBackendLink link = backend->link;
+
+    *message = link == TPM_LINK_CONNECTED ? NULL : g_strdup(backend->statistics.total.last_error);
+    g_mutex_unlock(&backend->lock);
+    return link;
+}
+
+void tpmdev_backend_get_statistics(TPMBackend *backend, TPMBackendStatistics *statistics)
+{
+    size_t size = MIN(statistics->size, sizeof(*statistics));
+
+    g_mutex_lock(&backend->lock);
+    TPMBackendStatistics now = backend->statistics.total;
+
+    now.size = size;
+    now.link = backend->link;
+    now.failed = backend->state == BACKEND_FAILED;
+    now.executing = backend->state == BACKEND_EXECUTING;
+    g_mutex_unlock(&backend->lock);
+    if (!now.executing) {
+        now.ordinal = 0;
+        now.sent_ns = 0;
+    }
+    memcpy(statistics, &now, size);
+}
+
+size_t tpmdev_backend_get_command_statistics(TPMBackend *backend, TPMCommandStatistics *rows,
+                                             size_t n)
+{
+    g_mutex_lock(&backend->lock);
+    size_t found = tpm_statistics_rows(&backend->statistics, rows, n);
+    g_mutex_unlock(&backend->lock);
+    return found;
 }

@@ -3,58 +3,14 @@
  * What can be said of a TPM command by its header: is it well formed, is it short, what does a
  * TPM answer that has failed.
  *
- * Sources: TPM 2.0 Library Part 2 (TPM_ST, TPM_RC, TPM_CC); TPM Main 1.2 Part 2 (command tags,
- * return codes, ordinals). The codes for malformed commands are those libtpms answers.
+ * Sources: TPM 2.0 Library Part 2 (TPM_ST, TPM_RC); TPM Main 1.2 Part 2 (command tags, return
+ * codes). The codes for malformed commands are those libtpms answers.
  *
- * Neighbours: hw/tpm/request.c asks before a command leaves the device and after its response
- * has come.
+ * Neighbours: ordinals.c has the commands; hw/tpm/request.c asks before a command leaves the device
+ * and after its response has come.
  */
 #include "command.h"
-
-/*
- * Commands a TPM answers within microseconds: they hash, look up or copy. Those that write to
- * non-volatile memory or compute with asymmetric keys are not here.
- */
-static const uint32_t short_commands_2_0[] = {
-    0x13D, /* PCR_Reset */
-    0x146, /* StirRandom */
-    0x14E, /* NV_Read */
-    0x15C, /* SequenceUpdate */
-    0x165, /* FlushContext */
-    0x169, /* NV_ReadPublic */
-    0x16B, /* PolicyAuthValue */
-    0x16C, /* PolicyCommandCode */
-    0x16F, /* PolicyLocality */
-    0x171, /* PolicyOR */
-    0x173, /* ReadPublic */
-    0x178, /* ECC_Parameters */
-    0x17A, /* GetCapability */
-    0x17B, /* GetRandom */
-    0x17C, /* GetTestResult */
-    0x17D, /* Hash */
-    0x17E, /* PCR_Read */
-    0x17F, /* PolicyPCR */
-    0x180, /* PolicyRestart */
-    0x181, /* ReadClock */
-    0x182, /* PCR_Extend */
-    0x186, /* HashSequenceStart */
-    0x189, /* PolicyGetDigest */
-    0x18A, /* TestParms */
-    0x18C, /* PolicyPassword */
-};
-
-static const uint32_t short_commands_1_2[] = {
-    0x0A, /* TPM_OIAP */
-    0x0B, /* TPM_OSAP */
-    0x14, /* TPM_Extend */
-    0x15, /* TPM_PCRRead */
-    0x46, /* TPM_GetRandom */
-    0x47, /* TPM_StirRandom */
-    0x65, /* TPM_GetCapability */
-    0xC8, /* TPM_PCR_Reset */
-    0xCF, /* TPM_NV_ReadValue */
-    0xF1, /* TPM_GetTicks */
-};
+#include "ordinals.h"
 
 #define TPM12_ORD_CONTINUE_SELF_TEST 0x53u
 
@@ -109,22 +65,13 @@ bool tpm_response_check(const uint8_t *response, size_t size, size_t max)
     return size >= TPM_HEADER_SIZE && size <= max && tpm_header_len(response) == size;
 }
 
-static bool ordinal_is_in(uint32_t ordinal, const uint32_t *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (list[i] == ordinal) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool tpm_command_is_short(TPMVersion version, uint32_t ordinal)
 {
-    if (version == TPM_VERSION_1_2) {
-        return ordinal_is_in(ordinal, short_commands_1_2, G_N_ELEMENTS(short_commands_1_2));
-    }
-    return ordinal_is_in(ordinal, short_commands_2_0, G_N_ELEMENTS(short_commands_2_0));
+    size_t n;
+    const TPMOrdinal *ordinals = tpm_ordinals(version, &n);
+    size_t row = tpm_ordinal_find(version, ordinal);
+
+    return row < n && ordinals[row].is_short;
 }
 
 bool tpm_command_ends_selftest(TPMVersion version, const uint8_t *command, size_t size,

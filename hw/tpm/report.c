@@ -32,18 +32,58 @@ void tpm_report_backend_error(TPMDevice *device, const GError *error)
     }
 }
 
-bool tpm_report_is_due(const TPMReport *report)
+void tpm_report_link_changed(TPMDevice *device)
 {
-    return report->guest_error || report->backend_error;
+    device->report.link_changed = device->host.backend_link != NULL;
 }
 
-void tpm_report_deliver(TPMDevice *device)
+static bool link_is_due(const TPMReport *report)
+{
+    return report->link_changed && !report->link_telling;
+}
+
+bool tpm_report_is_due(const TPMReport *report)
+{
+    return report->guest_error || report->backend_error || link_is_due(report);
+}
+
+/*
+ * One thread at a time tells the host, and goes on until what it told is how the link stands: two
+ * could tell it two states in the wrong order.
+ */
+static void deliver_link(TPMDevice *device)
+{
+    TPMReport *report = &device->report;
+
+    g_mutex_lock(&device->lock);
+    while (link_is_due(report)) {
+        g_autofree char *message = NULL;
+        TPMBackendLink link = tpm_backend_get_link(device->backend, &message);
+        bool is_news = link != report->link_told;
+
+        report->link_changed = false;
+        report->link_told = link;
+        report->link_telling = true;
+        g_mutex_unlock(&device->lock);
+        if (is_news) {
+            device->host.backend_link(device->opaque, link, message);
+        }
+        g_mutex_lock(&device->lock);
+        report->link_telling = false;
+    }
+    g_mutex_unlock(&device->lock);
+}
+
+static void deliver_errors(TPMDevice *device)
 {
     g_mutex_lock(&device->lock);
     const char *guest_error = g_steal_pointer(&device->report.guest_error);
     g_autofree char *backend_error = g_steal_pointer(&device->report.backend_error);
     g_mutex_unlock(&device->lock);
 
+    if (!guest_error && !backend_error) {
+        return;
+    }
     int64_t now_ns = tpm_device_now_ns(device);
 
     g_mutex_lock(&device->lock);
@@ -57,4 +97,10 @@ void tpm_report_deliver(TPMDevice *device)
     if (tell_backend_error) {
         device->host.backend_error(device->opaque, backend_error);
     }
+}
+
+void tpm_report_deliver(TPMDevice *device)
+{
+    deliver_errors(device);
+    deliver_link(device);
 }

@@ -215,6 +215,7 @@ static void run_submit(TPMDevice *device)
     g_mutex_lock(&device->lock);
     tpm_window_sent(&request->window, now_ns);
     g_mutex_unlock(&device->lock);
+    tpm_backend_sent_at(device->backend, now_ns);
     tpm_backend_submit(device->backend, wait);
     g_mutex_lock(&device->lock);
     /* A backend that answered, or failed, from within submit() has nothing to be polled for. */
@@ -320,6 +321,7 @@ static void on_completed(void *client, const uint8_t *response, size_t size, con
     int64_t now_ns = tpm_device_now_ns(device);
     bool wanted;
 
+    tpm_backend_answered_at(device->backend, now_ns);
     g_mutex_lock(&device->lock);
     wanted = request->busy == BUSY_RUNNING;
     request->busy = BUSY_NOT;
@@ -379,6 +381,15 @@ static void on_recovered(void *client)
     tpm_device_leave(device);
 }
 
+static void on_link_changed(void *client)
+{
+    TPMDevice *device = client;
+
+    g_mutex_lock(&device->lock);
+    tpm_report_link_changed(device);
+    tpm_device_leave(device);
+}
+
 const TPMBackendClient tpm_request_client = {
     .started = on_started,
     .completed = on_completed,
@@ -386,4 +397,5 @@ const TPMBackendClient tpm_request_client = {
     .established = on_established,
     .failed = on_failed,
     .recovered = on_recovered,
+    .link_changed = on_link_changed,
 };

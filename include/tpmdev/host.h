@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <tpmdev/backend.h>
 #include <tpmdev/version.h>
 
 G_BEGIN_DECLS
@@ -70,9 +71,10 @@ typedef struct TPMHost {
     /**
      * context: where backend I/O and completions run
      *
-     * The device takes a reference. The host must run it. When given, set_irq, backend_error and
-     * the callbacks of tpm-spapr are called only from a guest's access, from a reset or from this
-     * context. NULL: one thread of the library, shared by all its devices, does that work.
+     * The device takes a reference. The host must run it. When given, set_irq, backend_error,
+     * backend_link and the callbacks of tpm-spapr are called only from a guest's access, from a
+     * reset or from this context. NULL: one thread of the library, shared by all its devices, does
+     * that work.
      */
     GMainContext *context;
 
@@ -128,12 +130,24 @@ typedef struct TPMHost {
      * Overwrite Request"). The guest must not run before that is done.
      */
     void (*clear_memory)(void *opaque);
+
+    /**
+     * backend_link: the way to the TPM behind the device has changed
+     * @opaque:  as given to tpmdev_device_new()
+     * @link:    how it stands now; a new device's is TPM_LINK_CONNECTED until this says otherwise
+     * @message: what happened, in words; NULL for TPM_LINK_CONNECTED; valid during the call
+     *
+     * Called where backend_error is, by one thread at a time, never twice with the same link. A
+     * link that changes faster than ten times a second is told as it stands a second later; the
+     * last call always carries the present state.
+     */
+    void (*backend_link)(void *opaque, TPMBackendLink link, const char *message);
 } TPMHost;
 
 /** Initialiser for a TPMHost that offers nothing yet: `TPMHost host = TPM_HOST_INIT;` */
 #define TPM_HOST_INIT                                                                              \
     {                                                                                              \
-        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                      \
+        sizeof(TPMHost), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                \
     }
 
 G_END_DECLS

@@ -8,6 +8,7 @@
  *   error.h        the error domain of everything that can fail
  *   host.h         TPMHost, what the library asks of a hypervisor
  *   backend.h      TPMBackend, the TPM behind a device, and how to write one
+ *   statistics.h   what a TPM has been doing, in numbers
  *   device.h       TPMDevice, the registers in front of it
  *   i2c.h          the same registers on an I2C bus
  *   spi.h          and on an SPI bus
@@ -29,6 +30,7 @@
 #include <tpmdev/i2c.h>
 #include <tpmdev/spapr.h>
 #include <tpmdev/spi.h>
+#include <tpmdev/statistics.h>
 #include <tpmdev/version.h>
 
 #endif /* TPMDEV_TPMDEV_H */

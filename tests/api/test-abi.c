@@ -88,6 +88,7 @@ G_STATIC_ASSERT(TPM_ERROR_INVALID_OPTION == 0 && TPM_ERROR_MISSING_OPTION == 1);
 G_STATIC_ASSERT(TPM_ERROR_NOT_FOUND == 2 && TPM_ERROR_IN_USE == 3 && TPM_ERROR_IO == 4);
 G_STATIC_ASSERT(TPM_ERROR_TIMED_OUT == 5 && TPM_ERROR_PROTOCOL == 6);
 G_STATIC_ASSERT(TPM_ERROR_UNSUPPORTED == 7 && TPM_ERROR_STATE_DAMAGED == 8);
+G_STATIC_ASSERT(TPM_LINK_CONNECTED == 0 && TPM_LINK_RESYNCHRONISING == 1 && TPM_LINK_GONE == 2);
 G_STATIC_ASSERT(TPM_HASH_START == 0 && TPM_HASH_DATA == 1 && TPM_HASH_END == 2);
 G_STATIC_ASSERT(TPM_ERROR_STATE_MISMATCH == 9 && TPM_ERROR_TPM == 10);
 
@@ -302,6 +303,24 @@ static void test_the_device_config_of_0_1_and_of_later_works(void **state)
     device = new_device(with_more_members(&present, sizeof(present)), NULL, NULL);
     assert_int_equal(read_register(device, 0x0C) & 0xFF, 12);
     tpmdev_device_free(device);
+}
+
+/* ---- TPMBackendStatistics ---- */
+
+static void test_only_so_many_statistics_of_a_backend_are_written(void **state)
+{
+    const size_t size = UP_TO(TPMBackendStatistics, commands);
+    TPMBackendStatistics empty = { 0 }, *statistics = first_bytes_of(&empty, size);
+    TPMDevice *device = new_device(NULL, NULL, NULL);
+
+    (void)state;
+    play_guest(device);
+    tpmdev_backend_get_statistics(tpmdev_device_get_backend(device), statistics);
+    tpmdev_device_free(device);
+    assert_int_equal(statistics->size, size);
+    assert_int_equal(statistics->commands, 1);
+    assert_int_equal(statistics->starts, 1);
+    assert_int_equal(((uint8_t *)statistics)[-1], 0xA5);
 }
 
 /* ---- TPMDeviceStatistics ---- */
@@ -540,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_device_members_that_are_not_there_have_their_defaults),
         cmocka_unit_test(test_the_device_config_of_0_1_and_of_later_works),
         cmocka_unit_test(test_only_so_many_statistics_are_written),
+        cmocka_unit_test(test_only_so_many_statistics_of_a_backend_are_written),
         cmocka_unit_test(test_the_statistics_of_0_1_are_written_whole),
         cmocka_unit_test(test_statistics_of_later_are_left_alone),
         cmocka_unit_test(test_a_backend_class_of_0_1_works),

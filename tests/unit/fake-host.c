@@ -16,12 +16,14 @@ void fake_host_probe(FakeHost *host)
 {
     TPMDevice *device = g_atomic_pointer_get(&host->device);
     TPMDeviceStatistics statistics = { .size = sizeof(statistics) };
+    TPMBackendStatistics tpm = { .size = sizeof(tpm) };
     uint64_t value;
 
     if (device) {
         tpmdev_device_read(device, DID_VID, 4, &value);
         tpmdev_device_get_statistics(device, &statistics);
         tpmdev_device_get_irq_level(device);
+        tpmdev_backend_get_statistics(tpmdev_device_get_backend(device), &tpm);
     }
 }
 
@@ -72,6 +74,30 @@ static void on_backend_error(void *opaque, const char *message)
     fake_host_probe(host);
 }
 
+static TPMBackendLink last_link(const FakeHost *host)
+{
+    return host->links > 0 ? host->link_log[(host->links - 1) % FAKE_HOST_LOG] : TPM_LINK_CONNECTED;
+}
+
+static void on_backend_link(void *opaque, TPMBackendLink link, const char *message)
+{
+    FakeHost *host = opaque;
+
+    g_mutex_lock(&host->lock);
+    host->link_twice |= link == last_link(host) || host->link_telling;
+    host->link_telling = true;
+    host->link_log[host->links++ % FAKE_HOST_LOG] = link;
+    g_free(host->link_message);
+    host->link_message = g_strdup(message);
+    g_cond_broadcast(&host->changed);
+    g_mutex_unlock(&host->lock);
+
+    fake_host_probe(host);
+    g_mutex_lock(&host->lock);
+    host->link_telling = false;
+    g_mutex_unlock(&host->lock);
+}
+
 static int64_t on_now_ns(void *opaque)
 {
     FakeHost *host = opaque;
@@ -97,7 +123,8 @@ void fake_host_init(FakeHost *host)
                   .set_irq = on_set_irq,
                   .guest_error = on_guest_error,
                   .backend_error = on_backend_error,
-                  .now_ns = on_now_ns },
+                  .now_ns = on_now_ns,
+                  .backend_link = on_backend_link },
         .step_ns = 1000,
     };
     g_mutex_init(&host->lock);
@@ -107,6 +134,7 @@ void fake_host_init(FakeHost *host)
 void fake_host_clear(FakeHost *host)
 {
     bool irq_twice = host->irq_twice;
+    bool link_twice = host->link_twice;
 
     if (host->host.context) {
         g_main_context_unref(host->host.context);
@@ -115,7 +143,9 @@ void fake_host_clear(FakeHost *host)
     g_cond_clear(&host->changed);
     g_free(host->guest_error);
     g_free(host->backend_error);
+    g_free(host->link_message);
     assert_false(irq_twice);
+    assert_false(link_twice);
 }
 
 void fake_host_use_context(FakeHost *host)
@@ -186,4 +216,17 @@ unsigned fake_host_guest_errors(FakeHost *host)
 unsigned fake_host_backend_errors(FakeHost *host)
 {
     return number(host, &host->backend_errors);
+}
+
+unsigned fake_host_links(FakeHost *host)
+{
+    return number(host, &host->links);
+}
+
+TPMBackendLink fake_host_link(FakeHost *host)
+{
+    g_mutex_lock(&host->lock);
+    TPMBackendLink link = last_link(host);
+    g_mutex_unlock(&host->lock);
+    return link;
 }

@@ -33,6 +33,11 @@ typedef struct FakeHost {
     unsigned backend_errors;
     char *backend_error;
     GThread *backend_error_thread;
+    unsigned links; /* calls of backend_link */
+    TPMBackendLink link_log[FAKE_HOST_LOG];
+    char *link_message; /* the last one's, or NULL */
+    bool link_twice;    /* a link was told twice, or two threads told one at once */
+    bool link_telling;
 
     int64_t now_ns;
     int64_t step_ns; /* the clock moves by this each time it is looked at */
@@ -64,5 +69,9 @@ void fake_host_set_clock(FakeHost *host, int64_t now_ns, int64_t step_ns);
 unsigned fake_host_irqs(FakeHost *host);
 unsigned fake_host_guest_errors(FakeHost *host);
 unsigned fake_host_backend_errors(FakeHost *host);
+unsigned fake_host_links(FakeHost *host);
+
+/* The link last told, TPM_LINK_CONNECTED before the first. */
+TPMBackendLink fake_host_link(FakeHost *host);
 
 #endif /* FAKE_HOST_H */

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The commands of TPM 1.2 and 2.0; see ordinals.h.
+ *
+ * Sources: TPM 2.0 Library Part 2, "TPM_CC", up to version 1.84; TPM Main 1.2 Part 2, "Ordinals",
+ * with the two of the TCG PC Client Specific Implementation that begin with TSC.
+ *
+ * Neighbours: command.c looks for the short ones, statistics.c counts by the table's rows.
+ */
+#include "ordinals.h"
+
+/*
+ * Short: a TPM answers within microseconds, for it hashes, looks up or copies. Those that write to
+ * non-volatile memory or compute with asymmetric keys are not.
+ */
+#define SHORT true
+#define LONG  false
+
+/* Both in the order of their ordinals. */
+static const TPMOrdinal ordinals_2_0[] = {
+    { 0x11F, LONG, "TPM2_NV_UndefineSpaceSpecial" },
+    { 0x120, LONG, "TPM2_EvictControl" },
+    { 0x121, LONG, "TPM2_HierarchyControl" },
+    { 0x122, LONG, "TPM2_NV_UndefineSpace" },
+    { 0x124, LONG, "TPM2_ChangeEPS" },
+    { 0x125, LONG, "TPM2_ChangePPS" },
+    { 0x126, LONG, "TPM2_Clear" },
+    { 0x127, LONG, "TPM2_ClearControl" },
+    { 0x128, LONG, "TPM2_ClockSet" },
+    { 0x129, LONG, "TPM2_HierarchyChangeAuth" },
+    { 0x12A, LONG, "TPM2_NV_DefineSpace" },
+    { 0x12B, LONG, "TPM2_PCR_Allocate" },
+    { 0x12C, LONG, "TPM2_PCR_SetAuthPolicy" },
+    { 0x12D, LONG, "TPM2_PP_Commands" },
+    { 0x12E, LONG, "TPM2_SetPrimaryPolicy" },
+    { 0x12F, LONG, "TPM2_FieldUpgradeStart" },
+    { 0x130, LONG, "TPM2_ClockRateAdjust" },
+    { 0x131, LONG, "TPM2_CreatePrimary" },
+    { 0x132, LONG, "TPM2_NV_GlobalWriteLock" },
+    { 0x133, LONG, "TPM2_GetCommandAuditDigest" },
+    { 0x134, LONG, "TPM2_NV_Increment" },
+    { 0x135, LONG, "TPM2_NV_SetBits" },
+    { 0x136, LONG, "TPM2_NV_Extend" },
+    { 0x137, LONG, "TPM2_NV_Write" },
+    { 0x138, LONG, "TPM2_NV_WriteLock" },
+    { 0x139, LONG, "TPM2_DictionaryAttackLockReset" },
+    { 0x13A, LONG, "TPM2_DictionaryAttackParameters" },
+    { 0x13B, LONG, "TPM2_NV_ChangeAuth" },
+    { 0x13C, LONG, "TPM2_PCR_Event" },
+    { 0x13D, SHORT, "TPM2_PCR_Reset" },
+    { 0x13E, LONG, "TPM2_SequenceComplete" },
+    { 0x13F, LONG, "TPM2_SetAlgorithmSet" },
+    { 0x140, LONG, "TPM2_SetCommandCodeAuditStatus" },
+    { 0x141, LONG, "TPM2_FieldUpgradeData" },
+    { 0x142, LONG, "TPM2_IncrementalSelfTest" },
+    { 0x143, LONG, "TPM2_SelfTest" },
+    { 0x144, LONG, "TPM2_Startup" },
+    { 0x145, LONG, "TPM2_Shutdown" },
+    { 0x146, SHORT, "TPM2_StirRandom" },
+    { 0x147, LONG, "TPM2_ActivateCredential" },
+    { 0x148, LONG, "TPM2_Certify" },
+    { 0x149, LONG, "TPM2_PolicyNV" },
+    { 0x14A, LONG, "TPM2_CertifyCreation" },
+    { 0x14B, LONG, "TPM2_Duplicate" },
+    { 0x14C, LONG, "TPM2_GetTime" },
+    { 0x14D, LONG, "TPM2_GetSessionAuditDigest" },
+    { 0x14E, SHORT, "TPM2_NV_Read" },
+    { 0x14F, LONG, "TPM2_NV_ReadLock" },
+    { 0x150, LONG, "TPM2_ObjectChangeAuth" },
+    { 0x151, LONG, "TPM2_PolicySecret" },
+    { 0x152, LONG, "TPM2_Rewrap" },
+    { 0x153, LONG, "TPM2_Create" },
+    { 0x154, LONG, "TPM2_ECDH_ZGen" },
+    { 0x155, LONG, "TPM2_HMAC" },
+    { 0x156, LONG, "TPM2_Import" },
+    { 0x157, LONG, "TPM2_Load" },
+    { 0x158, LONG, "TPM2_Quote" },
+    { 0x159, LONG, "TPM2_RSA_Decrypt" },
+    { 0x15B, LONG, "TPM2_HMAC_Start" },
+    { 0x15C, SHORT, "TPM2_SequenceUpdate" },
+    { 0x15D, LONG, "TPM2_Sign" },
+    { 0x15E, LONG, "TPM2_Unseal" },
+    { 0x160, LONG, "TPM2_PolicySigned" },
+    { 0x161, LONG, "TPM2_ContextLoad" },
+    { 0x162, LONG, "TPM2_ContextSave" },
+    { 0x163, LONG, "TPM2_ECDH_KeyGen" },
+    { 0x164, LONG, "TPM2_EncryptDecrypt" },
+    { 0x165, SHORT, "TPM2_FlushContext" },
+    { 0x167, LONG, "TPM2_LoadExternal" },
+    { 0x168, LONG, "TPM2_MakeCredential" },
+    { 0x169, SHORT, "TPM2_NV_ReadPublic" },
+    { 0x16A, LONG, "TPM2_PolicyAuthorize" },
+    { 0x16B, SHORT, "TPM2_PolicyAuthValue" },
+    { 0x16C, SHORT, "TPM2_PolicyCommandCode" },
+    { 0x16D, LONG, "TPM2_PolicyCounterTimer" },
+    { 0x16E, LONG, "TPM2_PolicyCpHash" },
+    { 0x16F, SHORT, "TPM2_PolicyLocality" },
+    { 0x170, LONG, "TPM2_PolicyNameHash" },
+    { 0x171, SHORT, "TPM2_PolicyOR" },
+    { 0x172, LONG, "TPM2_PolicyTicket" },
+    { 0x173, SHORT, "TPM2_ReadPublic" },
+    { 0x174, LONG, "TPM2_RSA_Encrypt" },
+    { 0x176, LONG, "TPM2_StartAuthSession" },
+    { 0x177, LONG, "TPM2_VerifySignature" },
+    { 0x178, SHORT, "TPM2_ECC_Parameters" },
+    { 0x179, LONG, "TPM2_FirmwareRead" },
+    { 0x17A, SHORT, "TPM2_GetCapability" },
+    { 0x17B, SHORT, "TPM2_GetRandom" },
+    { 0x17C, SHORT, "TPM2_GetTestResult" },
+    { 0x17D, SHORT, "TPM2_Hash" },
+    { 0x17E, SHORT, "TPM2_PCR_Read" },
+    { 0x17F, SHORT, "TPM2_PolicyPCR" },
+    { 0x180, SHORT, "TPM2_PolicyRestart" },
+    { 0x181, SHORT, "TPM2_ReadClock" },
+    { 0x182, SHORT, "TPM2_PCR_Extend" },
+    { 0x183, LONG, "TPM2_PCR_SetAuthValue" },
+    { 0x184, LONG, "TPM2_NV_Certify" },
+    { 0x185, LONG, "TPM2_EventSequenceComplete" },
+    { 0x186, SHORT, "TPM2_HashSequenceStart" },
+    { 0x187, LONG, "TPM2_PolicyPhysicalPresence" },
+    { 0x188, LONG, "TPM2_PolicyDuplicationSelect" },
+    { 0x189, SHORT, "TPM2_PolicyGetDigest" },
+    { 0x18A, SHORT, "TPM2_TestParms" },
+    { 0x18B, LONG, "TPM2_Commit" },
+    { 0x18C, SHORT, "TPM2_PolicyPassword" },
+    { 0x18D, LONG, "TPM2_ZGen_2Phase" },
+    { 0x18E, LONG, "TPM2_EC_Ephemeral" },
+    { 0x18F, LONG, "TPM2_PolicyNvWritten" },
+    { 0x190, LONG, "TPM2_PolicyTemplate" },
+    { 0x191, LONG, "TPM2_CreateLoaded" },
+    { 0x192, LONG, "TPM2_PolicyAuthorizeNV" },
+    { 0x193, LONG, "TPM2_EncryptDecrypt2" },
+    { 0x194, LONG, "TPM2_AC_GetCapability" },
+    { 0x195, LONG, "TPM2_AC_Send" },
+    { 0x196, LONG, "TPM2_Policy_AC_SendSelect" },
+    { 0x197, LONG, "TPM2_CertifyX509" },
+    { 0x198, LONG, "TPM2_ACT_SetTimeout" },
+    { 0x199, LONG, "TPM2_ECC_Encrypt" },
+    { 0x19A, LONG, "TPM2_ECC_Decrypt" },
+    { 0x19B, LONG, "TPM2_PolicyCapability" },
+    { 0x19C, LONG, "TPM2_PolicyParameters" },
+    { 0x19D, LONG, "TPM2_NV_DefineSpace2" },
+    { 0x19E, LONG, "TPM2_NV_ReadPublic2" },
+    { 0x19F, LONG, "TPM2_SetCapability" },
+    { 0x1A0, LONG, "TPM2_ReadOnlyControl" },
+    { 0x1A1, LONG, "TPM2_PolicyTransportSPDM" },
+};
+
+static const TPMOrdinal ordinals_1_2[] = {
+    { 0x0A, SHORT, "TPM_OIAP" },
+    { 0x0B, SHORT, "TPM_OSAP" },
+    { 0x0C, LONG, "TPM_ChangeAuth" },
+    { 0x0D, LONG, "TPM_TakeOwnership" },
+    { 0x0E, LONG, "TPM_ChangeAuthAsymStart" },
+    { 0x0F, LONG, "TPM_ChangeAuthAsymFinish" },
+    { 0x10, LONG, "TPM_ChangeAuthOwner" },
+    { 0x11, LONG, "TPM_DSAP" },
+    { 0x12, LONG, "TPM_CMK_CreateTicket" },
+    { 0x13, LONG, "TPM_CMK_CreateKey" },
+    { 0x14, SHORT, "TPM_Extend" },
+    { 0x15, SHORT, "TPM_PCRRead" },
+    { 0x16, LONG, "TPM_Quote" },
+    { 0x17, LONG, "TPM_Seal" },
+    { 0x18, LONG, "TPM_Unseal" },
+    { 0x19, LONG, "TPM_DirWriteAuth" },
+    { 0x1A, LONG, "TPM_DirRead" },
+    { 0x1B, LONG, "TPM_CMK_CreateBlob" },
+    { 0x1C, LONG, "TPM_CMK_SetRestrictions" },
+    { 0x1D, LONG, "TPM_CMK_ApproveMA" },
+    { 0x1E, LONG, "TPM_UnBind" },
+    { 0x1F, LONG, "TPM_CreateWrapKey" },
+    { 0x20, LONG, "TPM_LoadKey" },
+    { 0x21, LONG, "TPM_GetPubKey" },
+    { 0x22, LONG, "TPM_EvictKey" },
+    { 0x23, LONG, "TPM_KeyControlOwner" },
+    { 0x24, LONG, "TPM_CMK_ConvertMigration" },
+    { 0x25, LONG, "TPM_MigrateKey" },
+    { 0x28, LONG, "TPM_CreateMigrationBlob" },
+    { 0x29, LONG, "TPM_DAA_Join" },
+    { 0x2A, LONG, "TPM_ConvertMigrationBlob" },
+    { 0x2B, LONG, "TPM_AuthorizeMigrationKey" },
+    { 0x2C, LONG, "TPM_CreateMaintenanceArchive" },
+    { 0x2D, LONG, "TPM_LoadMaintenanceArchive" },
+    { 0x2E, LONG, "TPM_KillMaintenanceFeature" },
+    { 0x2F, LONG, "TPM_LoadManuMaintPub" },
+    { 0x30, LONG, "TPM_ReadManuMaintPub" },
+    { 0x31, LONG, "TPM_DAA_Sign" },
+    { 0x32, LONG, "TPM_CertifyKey" },
+    { 0x33, LONG, "TPM_CertifyKey2" },
+    { 0x3C, LONG, "TPM_Sign" },
+    { 0x3D, LONG, "TPM_Sealx" },
+    { 0x3E, LONG, "TPM_Quote2" },
+    { 0x3F, LONG, "TPM_SetCapability" },
+    { 0x40, LONG, "TPM_ResetLockValue" },
+    { 0x41, LONG, "TPM_LoadKey2" },
+    { 0x46, SHORT, "TPM_GetRandom" },
+    { 0x47, SHORT, "TPM_StirRandom" },
+    { 0x50, LONG, "TPM_SelfTestFull" },
+    { 0x52, LONG, "TPM_CertifySelfTest" },
+    { 0x53, LONG, "TPM_ContinueSelfTest" },
+    { 0x54, LONG, "TPM_GetTestResult" },
+    { 0x5A, LONG, "TPM_Reset" },
+    { 0x5B, LONG, "TPM_OwnerClear" },
+    { 0x5C, LONG, "TPM_DisableOwnerClear" },
+    { 0x5D, LONG, "TPM_ForceClear" },
+    { 0x5E, LONG, "TPM_DisableForceClear" },
+    { 0x64, LONG, "TPM_GetCapabilitySigned" },
+    { 0x65, SHORT, "TPM_GetCapability" },
+    { 0x66, LONG, "TPM_GetCapabilityOwner" },
+    { 0x6E, LONG, "TPM_OwnerSetDisable" },
+    { 0x6F, LONG, "TPM_PhysicalEnable" },
+    { 0x70, LONG, "TPM_PhysicalDisable" },
+    { 0x71, LONG, "TPM_SetOwnerInstall" },
+    { 0x72, LONG, "TPM_PhysicalSetDeactivated" },
+    { 0x73, LONG, "TPM_SetTempDeactivated" },
+    { 0x74, LONG, "TPM_SetOperatorAuth" },
+    { 0x75, LONG, "TPM_SetOwnerPointer" },
+    { 0x78, LONG, "TPM_CreateEndorsementKeyPair" },
+    { 0x79, LONG, "TPM_MakeIdentity" },
+    { 0x7A, LONG, "TPM_ActivateIdentity" },
+    { 0x7C, LONG, "TPM_ReadPubek" },
+    { 0x7D, LONG, "TPM_OwnerReadPubek" },
+    { 0x7E, LONG, "TPM_DisablePubekRead" },
+    { 0x7F, LONG, "TPM_CreateRevocableEK" },
+    { 0x80, LONG, "TPM_RevokeTrust" },
+    { 0x81, LONG, "TPM_OwnerReadInternalPub" },
+    { 0x82, LONG, "TPM_GetAuditEvent" },
+    { 0x83, LONG, "TPM_GetAuditEventSigned" },
+    { 0x85, LONG, "TPM_GetAuditDigest" },
+    { 0x86, LONG, "TPM_GetAuditDigestSigned" },
+    { 0x8C, LONG, "TPM_GetOrdinalAuditStatus" },
+    { 0x8D, LONG, "TPM_SetOrdinalAuditStatus" },
+    { 0x96, LONG, "TPM_Terminate_Handle" },
+    { 0x97, LONG, "TPM_Init" },
+    { 0x98, LONG, "TPM_SaveState" },
+    { 0x99, LONG, "TPM_Startup" },
+    { 0x9A, LONG, "TPM_SetRedirection" },
+    { 0xA0, LONG, "TPM_SHA1Start" },
+    { 0xA1, LONG, "TPM_SHA1Update" },
+    { 0xA2, LONG, "TPM_SHA1Complete" },
+    { 0xA3, LONG, "TPM_SHA1CompleteExtend" },
+    { 0xAA, LONG, "TPM_FieldUpgrade" },
+    { 0xB4, LONG, "TPM_SaveKeyContext" },
+    { 0xB5, LONG, "TPM_LoadKeyContext" },
+    { 0xB6, LONG, "TPM_SaveAuthContext" },
+    { 0xB7, LONG, "TPM_LoadAuthContext" },
+    { 0xB8, LONG, "TPM_SaveContext" },
+    { 0xB9, LONG, "TPM_LoadContext" },
+    { 0xBA, LONG, "TPM_FlushSpecific" },
+    { 0xC8, SHORT, "TPM_PCR_Reset" },
+    { 0xCC, LONG, "TPM_NV_DefineSpace" },
+    { 0xCD, LONG, "TPM_NV_WriteValue" },
+    { 0xCE, LONG, "TPM_NV_WriteValueAuth" },
+    { 0xCF, SHORT, "TPM_NV_ReadValue" },
+    { 0xD0, LONG, "TPM_NV_ReadValueAuth" },
+    { 0xD1, LONG, "TPM_Delegate_UpdateVerification" },
+    { 0xD2, LONG, "TPM_Delegate_Manage" },
+    { 0xD4, LONG, "TPM_Delegate_CreateKeyDelegation" },
+    { 0xD5, LONG, "TPM_Delegate_CreateOwnerDelegation" },
+    { 0xD6, LONG, "TPM_Delegate_VerifyDelegation" },
+    { 0xD8, LONG, "TPM_Delegate_LoadOwnerDelegation" },
+    { 0xDB, LONG, "TPM_Delegate_ReadTable" },
+    { 0xDC, LONG, "TPM_CreateCounter" },
+    { 0xDD, LONG, "TPM_IncrementCounter" },
+    { 0xDE, LONG, "TPM_ReadCounter" },
+    { 0xDF, LONG, "TPM_ReleaseCounter" },
+    { 0xE0, LONG, "TPM_ReleaseCounterOwner" },
+    { 0xE6, LONG, "TPM_EstablishTransport" },
+    { 0xE7, LONG, "TPM_ExecuteTransport" },
+    { 0xE8, LONG, "TPM_ReleaseTransportSigned" },
+    { 0xF1, SHORT, "TPM_GetTicks" },
+    { 0xF2, LONG, "TPM_TickStampBlob" },
+    { 0x4000000A, LONG, "TSC_PhysicalPresence" },
+    { 0x4000000B, LONG, "TSC_ResetEstablishmentBit" },
+};
+
+G_STATIC_ASSERT(G_N_ELEMENTS(ordinals_2_0) <= TPM_ORDINALS_MAX);
+G_STATIC_ASSERT(G_N_ELEMENTS(ordinals_1_2) <= TPM_ORDINALS_MAX);
+
+const TPMOrdinal *tpm_ordinals(TPMVersion version, size_t *n)
+{
+    bool is_1_2 = version == TPM_VERSION_1_2;
+
+    *n = is_1_2 ? G_N_ELEMENTS(ordinals_1_2) : G_N_ELEMENTS(ordinals_2_0);
+    return is_1_2 ? ordinals_1_2 : ordinals_2_0;
+}
+
+size_t tpm_ordinal_find(TPMVersion version, uint32_t ordinal)
+{
+    size_t n;
+    const TPMOrdinal *table = tpm_ordinals(version, &n);
+    size_t low = 0, high = n;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (table[middle].ordinal < ordinal) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < n && table[low].ordinal == ordinal ? low : n;
+}
+
+const char *tpmdev_command_name(TPMVersion version, uint32_t ordinal)
+{
+    size_t n;
+    const TPMOrdinal *table = tpm_ordinals(version, &n);
+    size_t at = tpm_ordinal_find(version, ordinal);
+
+    return at < n ? table[at].name : NULL;
+}
