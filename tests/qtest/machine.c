@@ -42,6 +42,8 @@ struct Machine {
 
     MachineIRQ irq_callback;
     void *irq_opaque;
+    MachineLink link_callback;
+    void *link_opaque;
 };
 
 /*
@@ -197,6 +199,15 @@ static void on_backend_error(void *opaque, const char *message)
     g_printerr("%s: backend error: %s\n", g_get_prgname(), message);
 }
 
+static void on_backend_link(void *opaque, TPMBackendLink link, const char *message)
+{
+    Machine *machine = opaque;
+
+    if (machine->link_callback) {
+        machine->link_callback(machine->link_opaque, link, message);
+    }
+}
+
 bool machine_add_tpmdev(Machine *machine, const char *options, TPMChardevLookup lookup,
                         void *opaque, GError **error)
 {
@@ -319,6 +330,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
     host.set_irq = on_set_irq;
     host.guest_error = on_guest_error;
     host.backend_error = on_backend_error;
+    host.backend_link = on_backend_link;
     host.context = g_main_context_default();
     host.dma_read = on_dma_read;
     host.dma_write = on_dma_write;
@@ -344,6 +356,12 @@ void machine_watch_irq(Machine *machine, MachineIRQ callback, void *opaque)
 {
     machine->irq_callback = callback;
     machine->irq_opaque = opaque;
+}
+
+void machine_watch_link(Machine *machine, MachineLink callback, void *opaque)
+{
+    machine->link_callback = callback;
+    machine->link_opaque = opaque;
 }
 
 /* ---- the address space ---- */

@@ -70,4 +70,8 @@ void machine_write(Machine *machine, uint64_t address, const uint8_t *data, size
 typedef void (*MachineIRQ)(void *opaque, unsigned line, bool level);
 void machine_watch_irq(Machine *machine, MachineIRQ callback, void *opaque);
 
+/* Hear of the way to the TPM (TPMHost.backend_link); NULL ends it. */
+typedef void (*MachineLink)(void *opaque, TPMBackendLink link, const char *message);
+void machine_watch_link(Machine *machine, MachineLink callback, void *opaque);
+
 #endif /* TESTS_QTEST_MACHINE_H */

@@ -5,6 +5,7 @@
  */
 #include "qmp.h"
 #include "keyval.h"
+#include "qmp-statistics.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -96,9 +97,9 @@ static void send_error(Monitor *monitor, JsonObject *request, const char *class,
     send_json(monitor, builder);
 }
 
-static void send_event(Qmp *qmp, const char *event, const char *reason)
+static JsonBuilder *event_new(const char *event)
 {
-    g_autoptr(JsonBuilder) builder = json_builder_new();
+    JsonBuilder *builder = json_builder_new();
     gint64 now = g_get_real_time();
 
     json_builder_begin_object(builder);
@@ -110,8 +111,12 @@ static void send_event(Qmp *qmp, const char *event, const char *reason)
     add_string(builder, "event", event);
     json_builder_set_member_name(builder, "data");
     json_builder_begin_object(builder);
-    add_bool(builder, "guest", false);
-    add_string(builder, "reason", reason);
+    return builder;
+}
+
+/* With the data added that the event has. */
+static void event_send(Qmp *qmp, JsonBuilder *builder)
+{
     json_builder_end_object(builder);
     json_builder_end_object(builder);
     for (guint i = 0; i < qmp->monitors->len; i++) {
@@ -121,6 +126,32 @@ static void send_event(Qmp *qmp, const char *event, const char *reason)
             send_json(monitor, builder);
         }
     }
+}
+
+static void send_event(Qmp *qmp, const char *event, const char *reason)
+{
+    g_autoptr(JsonBuilder) builder = event_new(event);
+
+    add_bool(builder, "guest", false);
+    add_string(builder, "reason", reason);
+    event_send(qmp, builder);
+}
+
+static void on_link(void *opaque, TPMBackendLink link, const char *message)
+{
+    Qmp *qmp = opaque;
+    TPMDevice *device = machine_tpm(qmp->machine);
+    g_autoptr(JsonBuilder) builder = event_new("X_TPM_LINK_CHANGED");
+
+    if (!device) {
+        return; /* it is being made: who wants to know how that went asks */
+    }
+    add_string(builder, "id", tpmdev_backend_get_id(tpmdev_device_get_backend(device)));
+    add_string(builder, "link", tpmdev_link_name(link));
+    if (message) {
+        add_string(builder, "message", message);
+    }
+    event_send(qmp, builder);
 }
 
 void qmp_announce_shutdown(Qmp *qmp, const char *reason)
@@ -236,6 +267,17 @@ static void on_query_tpm_types(Qmp *qmp, JsonBuilder *builder)
     add_strings(builder, types);
 }
 
+static void on_query_tpm_stats(Qmp *qmp, JsonBuilder *builder)
+{
+    TPMDevice *device = machine_tpm(qmp->machine);
+
+    json_builder_begin_array(builder);
+    if (device) {
+        qmp_add_tpm_statistics(builder, device);
+    }
+    json_builder_end_array(builder);
+}
+
 static void on_system_reset(Qmp *qmp, JsonBuilder *builder)
 {
     machine_reset(qmp->machine);
@@ -265,6 +307,7 @@ static const Command commands[] = {
     { "query-version", on_query_version },
     { "quit", on_quit },
     { "system_reset", on_system_reset },
+    { "x-query-tpm-stats", on_query_tpm_stats },
 };
 
 static void on_query_commands(Qmp *qmp, JsonBuilder *builder)
@@ -455,6 +498,7 @@ Qmp *qmp_new(Machine *machine, bool stopped, void (*quit)(void *opaque), void *o
     qmp->quit = quit;
     qmp->opaque = opaque;
     qmp->monitors = g_ptr_array_new_with_free_func(monitor_free);
+    machine_watch_link(machine, on_link, qmp);
     return qmp;
 }
 
@@ -475,6 +519,7 @@ bool qmp_add(Qmp *qmp, const Chardev *chardev, GError **error)
 void qmp_free(Qmp *qmp)
 {
     if (qmp) {
+        machine_watch_link(qmp->machine, NULL, NULL);
         g_ptr_array_unref(qmp->monitors);
         g_free(qmp);
     }

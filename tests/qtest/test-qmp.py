@@ -201,6 +201,76 @@ def lines_in_pieces(program):
             assert machine.qmp.receive()['id'] == i
 
 
+GET_RANDOM = '0x80010000000c0000017b0008'
+
+
+def command(machine, data):
+    """Through the TIS registers at locality 0; returns once there is a response."""
+    qtest = machine.qtest
+    qtest.ok('writeb 0xfed40000 0x2')
+    qtest.ok('writeb 0xfed40018 0x40')
+    for byte in bytes.fromhex(data[2:]):
+        qtest.ok(f'writeb 0xfed40024 {byte}')
+    qtest.ok('writeb 0xfed40018 0x20')
+    for _ in range(10000):
+        if qtest.number('readb 0xfed40018') & 0x10:
+            return
+    raise AssertionError('no response')
+
+
+def statistics(machine):
+    reply = machine.qmp.execute('x-query-tpm-stats')['return']
+    assert len(reply) == 1, reply
+    return reply[0]
+
+
+def query_tpm_stats(program):
+    with Machine([program]) as machine:
+        assert machine.qmp.execute('x-query-tpm-stats') == {'return': []}
+    with Machine([program] + NULL) as machine:
+        command(machine, GET_RANDOM)
+        command(machine, '0x80010000000a20000001')
+        tpm = statistics(machine)
+        device, backend = tpm.pop('device'), tpm.pop('backend')
+        assert tpm == {'id': 'tpm0', 'type': 'null', 'model': 'tpm-tis', 'version': '2.0'}, tpm
+        assert device['commands'] == 2 and device['resets'] == 1, device
+        assert device['reads'] == 2 and device['writes'] == 28, device
+        rows = backend.pop('by-ordinal')
+        times = [row.pop('time-ns') for row in rows]
+        assert rows == [{'ordinal': 0x17B, 'name': 'TPM2_GetRandom', 'commands': 1,
+                         'error-codes': 1},
+                        {'commands': 1, 'error-codes': 1}], rows
+        for kind, time in zip(('short-commands', 'long-commands'), times):
+            latency = backend.pop(kind)
+            assert sum(latency['buckets']) == 1 and len(latency['buckets']) == 28, latency
+            assert latency['sum-ns'] == latency['max-ns'] == time, latency
+        assert backend.pop('last-response-ns-ago') >= 0
+        assert backend == {
+            'link': 'connected', 'failed': False, 'starts': 1, 'failures': 0, 'recoveries': 0,
+            'commands': 2, 'responses': 2, 'error-codes': 2, 'failed-commands': 0,
+            'unsent-commands': 0, 'cancels': 0, 'errors': {}}, backend
+
+
+def tpm_link_changed(program):
+    """A swtpm that goes: the event, and what the statistics then say."""
+    with harness.temporary_directory() as directory, Swtpm('2.0', directory) as swtpm:
+        with Machine([program, '-chardev', f'socket,id=chr,path={swtpm.socket}', '-tpmdev',
+                      'emulator,id=tpm0,chardev=chr', '-device',
+                      'tpm-tis,tpmdev=tpm0']) as machine:
+            command(machine, GET_RANDOM)
+            swtpm.stop()
+            event = machine.qmp.wait_event()
+            assert event['event'] == 'X_TPM_LINK_CHANGED', event
+            assert event['data']['id'] == 'tpm0', event
+            assert event['data']['link'] != 'connected' and event['data']['message'], event
+            command(machine, GET_RANDOM)
+            backend = statistics(machine)['backend']
+            assert backend['link'] != 'connected' and backend['failed'], backend
+            assert backend['failures'] >= 1 and sum(backend['errors'].values()) >= 1, backend
+            assert backend['failed-commands'] + backend['unsent-commands'] == 1, backend
+            assert backend['last-error'], backend
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64')
@@ -215,6 +285,8 @@ def main():
     tap.run('a TPM without a device is not listed', tpmdev_without_device, program)
     tap.run('query-tpm-models and query-tpm-types', query_lists, program)
     tap.run('query-commands', query_commands, program)
+    tap.run('x-query-tpm-stats', query_tpm_stats, program)
+    tap.run('X_TPM_LINK_CHANGED', tpm_link_changed, program)
     tap.run('system_reset resets and tells so', system_reset, program)
     tap.run('quit tells why', shutdown_event, program,
             lambda machine: machine.qmp.execute('quit'), 'host-qmp-quit')
