@@ -8,6 +8,7 @@
 typedef enum Option {
     OPTION_ACCEPTED, /* says something a machine without a CPU need not care about */
     OPTION_ACPI_DUMP,
+    OPTION_ADD_FD,
     OPTION_CHARDEV,
     OPTION_DEVICE,
     OPTION_HELP,
@@ -32,6 +33,7 @@ typedef struct OptionRow {
 
 static const OptionRow option_rows[] = {
     { "acpi-dump", OPTION_ACPI_DUMP, true, "DIR[,...] write the TPM's tables to files, and end" },
+    { "add-fd", OPTION_ADD_FD, true, "fd=N,set=M a descriptor; /dev/fdset/M in a -tpmdev is it" },
     { "chardev", OPTION_CHARDEV, true, "socket,id=ID,path=PATH[,server=on|off] or stdio,id=ID" },
     { "device", OPTION_DEVICE, true, "MODEL,tpmdev=ID[,irq=N] a TPM device; `help` lists models" },
     { "m", OPTION_MEMORY, true, "[size=]N[K|M|G] guest memory" },
@@ -160,6 +162,9 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
     case OPTION_ACPI_DUMP:
         line->acpi_dump = value;
         break;
+    case OPTION_ADD_FD:
+        g_ptr_array_add(line->fds, value);
+        break;
     case OPTION_CHARDEV:
         g_ptr_array_add(line->chardevs, value);
         break;
@@ -203,8 +208,8 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
 
 bool cmdline_parse(CommandLine *line, int argc, char **argv, GError **error)
 {
-    GPtrArray **lists[] = { &line->chardevs, &line->monitors, &line->objects,
-                            &line->qmps,     &line->tpmdevs,  &line->devices };
+    GPtrArray **lists[] = { &line->chardevs, &line->monitors, &line->objects, &line->qmps,
+                            &line->tpmdevs,  &line->devices,  &line->fds };
 
     memset(line, 0, sizeof(*line));
     line->ram_size = RAM_SIZE_DEFAULT;
@@ -239,8 +244,8 @@ bool cmdline_parse(CommandLine *line, int argc, char **argv, GError **error)
 
 void cmdline_clear(CommandLine *line)
 {
-    GPtrArray *lists[] = { line->chardevs, line->monitors, line->objects,
-                           line->qmps,     line->tpmdevs,  line->devices };
+    GPtrArray *lists[] = { line->chardevs, line->monitors, line->objects, line->qmps,
+                           line->tpmdevs,  line->devices,  line->fds };
 
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++) {
         g_ptr_array_unref(lists[i]);

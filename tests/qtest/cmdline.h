@@ -27,6 +27,7 @@ typedef struct CommandLine {
     GPtrArray *qmps;       /* of -qmp */
     GPtrArray *tpmdevs;    /* of -tpmdev */
     GPtrArray *devices;    /* of -device */
+    GPtrArray *fds;        /* of -add-fd */
     const char *acpi_dump; /* of -acpi-dump, or NULL */
     const char *qtest;     /* of -qtest, or NULL */
     const char *qtest_log; /* of -qtest-log, or NULL */

@@ -307,7 +307,7 @@ class Machine:
     """A program with QEMU's command line whose qtest and QMP sockets we listen on, as libqtest
     does. Ends with SIGTERM, and its status must then be 0."""
 
-    def __init__(self, argv, negotiate=True, form=None):
+    def __init__(self, argv, negotiate=True, form=None, pass_fds=()):
         self.directory = tempfile.mkdtemp(prefix='tq')
         self.process = None
         self.stderr_path = os.path.join(self.directory, 'stderr')
@@ -327,7 +327,7 @@ class Machine:
                 options += argv[1:] if word == 'EXTRA' else [word]
             with open(self.stderr_path, 'wb') as stderr:
                 self.process = start_process(argv[:1] + options, stdin=subprocess.DEVNULL,
-                                             stderr=stderr)
+                                             stderr=stderr, pass_fds=pass_fds)
             self.qtest = QTest(self._accept(listeners[0]))
             self.qmp = Qmp(self._accept(listeners[1]), negotiate)
         except BaseException:

@@ -117,6 +117,11 @@ TPMDevice *machine_tpm(const Machine *machine)
     return machine->device;
 }
 
+TPMBackend *machine_backend(const Machine *machine)
+{
+    return machine->backend;
+}
+
 const char *machine_tpmdev_options(const Machine *machine)
 {
     return machine->backend_options;
@@ -208,15 +213,15 @@ static void on_backend_link(void *opaque, TPMBackendLink link, const char *messa
     }
 }
 
-bool machine_add_tpmdev(Machine *machine, const char *options, TPMChardevLookup lookup,
-                        void *opaque, GError **error)
+bool machine_add_tpmdev(Machine *machine, const char *options, const char *given,
+                        TPMChardevLookup lookup, void *opaque, GError **error)
 {
     if (machine->backend) {
         g_set_error(error, MACHINE_ERROR, 0, "Only one TPM is allowed.");
         return false;
     }
     machine->backend = tpmdev_backend_new_from_string(options, lookup, opaque, error);
-    machine->backend_options = g_strdup(options);
+    machine->backend_options = g_strdup(given);
     return machine->backend != NULL;
 }
 

@@ -34,13 +34,18 @@ void machine_free(Machine *machine);
 
 const MachineArch *machine_arch(const Machine *machine);
 
-/* The values of -tpmdev and -device. Errors do not name the option; the caller does. */
-bool machine_add_tpmdev(Machine *machine, const char *options, TPMChardevLookup lookup,
-                        void *opaque, GError **error);
+/*
+ * The values of -tpmdev and -device. Errors do not name the option; the caller does. The first
+ * comes as the library takes it and as it was given, which differ where it names a set of
+ * descriptors.
+ */
+bool machine_add_tpmdev(Machine *machine, const char *options, const char *given,
+                        TPMChardevLookup lookup, void *opaque, GError **error);
 bool machine_add_device(Machine *machine, const char *options, GError **error);
 
-/* The device, or NULL, and the option string its TPM was made of. */
+/* The device and its TPM, or NULL, and the option string that one was given by. */
 TPMDevice *machine_tpm(const Machine *machine);
+TPMBackend *machine_backend(const Machine *machine);
 const char *machine_tpmdev_options(const Machine *machine);
 
 /* Where the device is on its bus: its guest physical, I2C or unit address. */

@@ -10,6 +10,7 @@
  */
 #include "acpi-dump.h"
 #include "cmdline.h"
+#include "fdset.h"
 #include "keyval.h"
 #include "qmp.h"
 #include "qtest.h"
@@ -25,6 +26,7 @@
 typedef struct Program {
     CommandLine line;
     GPtrArray *chardevs; /* of Chardev */
+    FdSets *fdsets;
     Machine *machine;
     QTest *qtest;
     Qmp *qmp;
@@ -99,12 +101,35 @@ static bool check_tpmdev_chardev(Program *program, const char *text, GError **er
     return true;
 }
 
+/* What works and is not all that a user may expect of the host's own TPM. */
+static void warn_of_tpm(Program *program)
+{
+    TPMBackend *backend = machine_backend(program->machine);
+    g_autoptr(GError) error = NULL;
+
+    if (strcmp(tpmdev_backend_get_type(backend), "passthrough") == 0 &&
+        !tpmdev_backend_passthrough_can_cancel(backend, &error)) {
+        g_printerr("%s: warning: %s\n", g_get_prgname(), error->message);
+    }
+}
+
 static bool add_tpmdev(Program *program, const char *text, GError **error)
 {
-    if (!check_tpmdev_chardev(program, text, error)) {
+    g_autofree char *resolved = check_tpmdev_chardev(program, text, error)
+                                    ? fdsets_resolve(program->fdsets, text, error)
+                                    : NULL;
+
+    if (!resolved ||
+        !machine_add_tpmdev(program->machine, resolved, text, lookup_chardev, program, error)) {
         return false;
     }
-    return machine_add_tpmdev(program->machine, text, lookup_chardev, program, error);
+    warn_of_tpm(program);
+    return true;
+}
+
+static bool add_fd(Program *program, const char *text, GError **error)
+{
+    return fdsets_add(program->fdsets, text, error);
 }
 
 static bool add_device(Program *program, const char *text, GError **error)
@@ -209,7 +234,8 @@ static bool build(Program *program, GError **error)
 {
     CommandLine *line = &program->line;
 
-    return add_each(program, "chardev", line->chardevs, add_chardev, error) &&
+    return add_each(program, "add-fd", line->fds, add_fd, error) &&
+           add_each(program, "chardev", line->chardevs, add_chardev, error) &&
            add_each(program, "mon", line->monitors, add_mon, error) &&
            add_each(program, "object", line->objects, add_object, error) &&
            add_each(program, "qmp", line->qmps, add_qmp, error) &&
@@ -312,6 +338,7 @@ static bool run(Program *program, const char *name, GError **error)
 
     program->loop = g_main_loop_new(NULL, FALSE);
     program->chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
+    program->fdsets = fdsets_new();
     program->machine = machine_new(arch, program->line.ram_size);
     program->qmp = qmp_new(program->machine, program->line.stopped, on_quit, program);
     g_unix_signal_add(SIGTERM, on_signal, program);
@@ -324,6 +351,7 @@ static bool run(Program *program, const char *name, GError **error)
     qtest_free(program->qtest);
     qmp_free(program->qmp);
     machine_free(program->machine);
+    fdsets_free(program->fdsets);
     g_ptr_array_unref(program->chardevs);
     g_main_loop_unref(program->loop);
     return good;
