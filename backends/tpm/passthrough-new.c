@@ -155,7 +155,7 @@ static bool have_it_brought_up(Passthrough *tpm, GError **error)
     tpm->work = PASSTHROUGH_WORK_BRING_UP;
     tpm->worker_has_ended = false;
     tpm->worker =
-        tpm_passthrough_thread_new(tpm, "tpmdev-passthrough", tpm_passthrough_worker_run, error);
+        tpm_passthrough_thread_new(tpm, "tpmdev-host-tpm", tpm_passthrough_worker_run, error);
     tpm->worker_has_ended = !tpm->worker;
     if (!tpm->worker) {
         return false;

@@ -80,136 +80,7 @@ static const NamedCheck checks[] = {
     { "the kernel has no complaint", check_kernel_complaints, always },
 };
 
-/* ---- what the checks share ---- */
-
-const Bank *guest_banks(const Guest *guest, unsigned *count)
-{
-    static const Bank of_2_0[] = {
-        { G_CHECKSUM_SHA256, TPM2_ALG_SHA256, "pcr-sha256" },
-        { G_CHECKSUM_SHA1, TPM2_ALG_SHA1, "pcr-sha1" },
-    };
-    static const Bank of_1_2[] = { { G_CHECKSUM_SHA1, TPM2_ALG_SHA1, NULL } };
-
-    if (!guest->tpm2) {
-        *count = 1;
-        return of_1_2;
-    }
-    /* A TPM 2.0 need not have a SHA-1 bank. */
-    *count = access(TPM_SYSFS "pcr-sha1", F_OK) == 0 ? 2 : 1;
-    return of_2_0;
-}
-
-unsigned bank_digest_size(const Bank *bank)
-{
-    return (unsigned)g_checksum_type_get_length(bank->checksum);
-}
-
-char *guest_run(Guest *guest, const char *what)
-{
-    uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
-
-    if (code == TPM_CHAR_NO_RESPONSE) {
-        return g_strdup_printf("%s: %s", what, g_strerror(errno));
-    }
-    return code == 0 ? NULL : g_strdup_printf("%s: the TPM answers 0x%x", what, code);
-}
-
-char *guest_pcr_read(Guest *guest, const Bank *bank, unsigned pcr, uint8_t digest[DIGEST_MAX])
-{
-    unsigned size = bank_digest_size(bank);
-
-    if (guest->tpm2) {
-        tpm_command(&guest->command, TPM2_NO_SESSIONS, TPM2_PCR_READ);
-        tpm_put_u32(&guest->command, 1); /* selections */
-        tpm_put_u16(&guest->command, bank->algorithm);
-        tpm_put_u8(&guest->command, 3); /* bytes of bits, one a PCR */
-        for (unsigned byte = 0; byte < 3; byte++) {
-            tpm_put_u8(&guest->command, pcr / 8 == byte ? 1u << pcr % 8 : 0);
-        }
-    } else {
-        tpm_command(&guest->command, TPM12_REQUEST, TPM12_PCR_READ);
-        tpm_put_u32(&guest->command, pcr);
-    }
-    char *wrong = guest_run(guest, "PCR_Read");
-
-    if (wrong) {
-        return wrong;
-    }
-    if (guest->tpm2) {
-        /* update counter, the selection again, count of digests and the digest's size */
-        tpm_get_bytes(&guest->response, 4 + 4 + 2 + 1 + 3 + 4 + 2);
-    }
-    const uint8_t *bytes = tpm_get_bytes(&guest->response, size);
-
-    if (!bytes) {
-        return g_strdup("PCR_Read: the response holds no digest");
-    }
-    memcpy(digest, bytes, size);
-    return NULL;
-}
-
-char *guest_pcr_extend(Guest *guest, const Bank *bank, unsigned pcr, const uint8_t *digest)
-{
-    if (guest->tpm2) {
-        tpm_command(&guest->command, TPM2_SESSIONS, TPM2_PCR_EXTEND);
-        tpm_put_u32(&guest->command, pcr);
-        tpm_put_empty_password(&guest->command);
-        tpm_put_u32(&guest->command, 1); /* digests */
-        tpm_put_u16(&guest->command, bank->algorithm);
-    } else {
-        tpm_command(&guest->command, TPM12_REQUEST, TPM12_EXTEND);
-        tpm_put_u32(&guest->command, pcr);
-    }
-    tpm_put_bytes(&guest->command, digest, bank_digest_size(bank));
-    return guest_run(guest, "PCR_Extend");
-}
-
-char *guest_random(Guest *guest, uint8_t *bytes, unsigned size)
-{
-    if (guest->tpm2) {
-        tpm_command(&guest->command, TPM2_NO_SESSIONS, TPM2_GET_RANDOM);
-        tpm_put_u16(&guest->command, size);
-    } else {
-        tpm_command(&guest->command, TPM12_REQUEST, TPM12_GET_RANDOM);
-        tpm_put_u32(&guest->command, size);
-    }
-    char *wrong = guest_run(guest, "GetRandom");
-
-    if (wrong) {
-        return wrong;
-    }
-    unsigned given = guest->tpm2 ? tpm_get_u16(&guest->response) : tpm_get_u32(&guest->response);
-    const uint8_t *random = tpm_get_bytes(&guest->response, size);
-
-    if (given != size || !random) {
-        return g_strdup_printf("GetRandom: %u bytes asked for, %u given", size, given);
-    }
-    memcpy(bytes, random, size);
-    return NULL;
-}
-
-void guest_fill_pattern(uint8_t *data, unsigned size, unsigned seed)
-{
-    uint32_t state = seed;
-
-    for (unsigned i = 0; i < size; i++) {
-        state = state * 1664525u + 1013904223u;
-        data[i] = (uint8_t)(state >> 24);
-    }
-}
-
 /* ---- modes ---- */
-
-static bool report(const char *name, char *wrong)
-{
-    if (wrong) {
-        printf("not ok %s - %s\n", name, wrong);
-    } else {
-        printf("ok %s\n", name);
-    }
-    g_free(wrong);
-    return !wrong;
-}
 
 static bool run_checks(Guest *guest)
 {
@@ -217,7 +88,7 @@ static bool run_checks(Guest *guest)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++) {
         if (checks[i].applies(guest)) {
-            good &= report(checks[i].name, checks[i].check(guest));
+            good &= guest_report(checks[i].name, checks[i].check(guest));
         }
     }
     return good;
@@ -228,11 +99,11 @@ static int run_persist(Guest *guest)
 {
     if (!persistence_has_begun(guest)) {
         bool good =
-            report("NV storage is written before the reboot", check_persistence_begin(guest));
+            guest_report("NV storage is written before the reboot", check_persistence_begin(guest));
 
         return good ? 3 : 1;
     }
-    bool good = report("NV storage is there after the reboot", check_persistence_end(guest));
+    bool good = guest_report("NV storage is there after the reboot", check_persistence_end(guest));
 
     return run_checks(guest) && good ? 0 : 1;
 }
@@ -255,10 +126,12 @@ static int run_dead(Guest *guest)
     if (persistence_has_begun(guest)) {
         return run_persist(guest);
     }
-    bool good = report("NV storage is written before the TPM dies", check_persistence_begin(guest));
+    bool good =
+        guest_report("NV storage is written before the TPM dies", check_persistence_begin(guest));
 
     good &= wait_for_outside();
-    good &= report("a dead TPM answers with the failure of its version", check_dead_tpm(guest));
+    good &=
+        guest_report("a dead TPM answers with the failure of its version", check_dead_tpm(guest));
     good &= wait_for_outside();
     return good ? 3 : 1;
 }
@@ -269,21 +142,23 @@ static int run_dead(Guest *guest)
  */
 static int run_ppi(Guest *guest, bool rejected)
 {
-    bool good = report("PPI is there, of version 1.3", check_ppi_interface(guest));
+    bool good = guest_report("PPI is there, of version 1.3", check_ppi_interface(guest));
 
-    good &= report("PPI has the operations of OVMF", check_ppi_operations(guest));
+    good &= guest_report("PPI has the operations of OVMF", check_ppi_operations(guest));
     if (!ppi_has_answered()) {
-        good &= report("no request is pending", check_ppi_nothing_pending(guest));
-        good &= report("NV storage is written before the request", check_persistence_begin(guest));
-        good &= report("a request to clear the TPM is left for firmware", check_ppi_request(guest));
+        good &= guest_report("no request is pending", check_ppi_nothing_pending(guest));
+        good &= guest_report("NV storage is written before the request",
+                             check_persistence_begin(guest));
+        good &= guest_report("a request to clear the TPM is left for firmware",
+                             check_ppi_request(guest));
         return good ? 3 : 1;
     }
     if (rejected) {
-        good &= report("the request was rejected", check_ppi_rejected(guest));
-        good &= report("the TPM was not cleared", check_persistence_end(guest));
+        good &= guest_report("the request was rejected", check_ppi_rejected(guest));
+        good &= guest_report("the TPM was not cleared", check_persistence_end(guest));
     } else {
-        good &= report("the request was carried out", check_ppi_success(guest));
-        good &= report("the TPM was cleared", check_persistence_is_gone(guest));
+        good &= guest_report("the request was carried out", check_ppi_success(guest));
+        good &= guest_report("the TPM was cleared", check_persistence_is_gone(guest));
     }
     return run_checks(guest) && good ? 0 : 1;
 }
@@ -291,10 +166,10 @@ static int run_ppi(Guest *guest, bool rejected)
 /* The same before a firmware that knows nothing of it. */
 static int run_ppi_none(Guest *guest)
 {
-    bool good = report("PPI is there, of version 1.3", check_ppi_interface(guest));
+    bool good = guest_report("PPI is there, of version 1.3", check_ppi_interface(guest));
 
-    good &=
-        report("PPI has no operations and takes no request", check_ppi_without_operations(guest));
+    good &= guest_report("PPI has no operations and takes no request",
+                         check_ppi_without_operations(guest));
     return run_checks(guest) && good ? 0 : 1;
 }
 
@@ -304,18 +179,20 @@ static int run_mor(Guest *guest)
     bool good;
 
     if (!persistence_has_begun(guest)) {
-        good = report("NV storage is written before the reboots", check_persistence_begin(guest));
-        good &= report("memory is filled", check_mor_fill(guest));
+        good = guest_report("NV storage is written before the reboots",
+                            check_persistence_begin(guest));
+        good &= guest_report("memory is filled", check_mor_fill(guest));
         return good ? 3 : 1;
     }
     if (mor_memory_is_filled()) {
-        good = report("memory is as it was: nothing was asked for", check_mor_memory_kept(guest));
-        good &= report("it is asked that memory be cleared", check_mor_request(guest));
+        good = guest_report("memory is as it was: nothing was asked for",
+                            check_mor_memory_kept(guest));
+        good &= guest_report("it is asked that memory be cleared", check_mor_request(guest));
         return good ? 3 : 1;
     }
-    good = report("memory is cleared: that was asked for", check_mor_memory_cleared(guest));
-    good &= report("the request was taken away", check_mor_taken(guest));
-    good &= report("NV storage is as it was", check_persistence_end(guest));
+    good = guest_report("memory is cleared: that was asked for", check_mor_memory_cleared(guest));
+    good &= guest_report("the request was taken away", check_mor_taken(guest));
+    good &= guest_report("NV storage is as it was", check_persistence_end(guest));
     return run_checks(guest) && good ? 0 : 1;
 }
 
@@ -337,20 +214,12 @@ static bool run_bench(Guest *guest, unsigned count)
         double seconds = (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC;
 
         if (wrong) {
-            return report(names[kind], wrong);
+            return guest_report(names[kind], wrong);
         }
         printf("bench %s %u commands %.3f s %.0f per second\n", names[kind], count, seconds,
                count / seconds);
     }
     return true;
-}
-
-void guest_print_hex(const uint8_t *bytes, unsigned size)
-{
-    while (size--) {
-        printf("%02x", *bytes++);
-    }
-    putchar('\n');
 }
 
 /* A TPM whose state was kept counts its resets on. */
@@ -387,14 +256,14 @@ static bool run_show(Guest *guest)
         wrong = guest_random(guest, bytes, sizeof(bytes));
     }
     if (wrong) {
-        return report("the TPM answers", wrong);
+        return guest_report("the TPM answers", wrong);
     }
     printf("random: ");
     guest_print_hex(bytes, sizeof(bytes));
     if (guest->tpm2) {
         wrong = show_clock(guest);
     }
-    return !wrong || report("the TPM tells the time", wrong);
+    return !wrong || guest_report("the TPM tells the time", wrong);
 }
 
 static GuestDevice device_of(const char *name)
@@ -419,8 +288,8 @@ static bool open_guest(Guest *guest, bool tpm2, GuestDevice device)
     guest->largest =
         device == GUEST_CRB || device == GUEST_CRB_ARM ? CRB_BUFFER_SIZE : TPM_CHAR_MAX;
     guest->fd = tpm_char_open("/dev/tpm0");
-    return report("/dev/tpm0 is there",
-                  guest->fd < 0 ? g_strdup_printf("open: %s", g_strerror(errno)) : NULL);
+    return guest_report("/dev/tpm0 is there",
+                        guest->fd < 0 ? g_strdup_printf("open: %s", g_strerror(errno)) : NULL);
 }
 
 int main(int argc, char **argv)
@@ -455,13 +324,13 @@ int main(int argc, char **argv)
     } else if (strcmp(mode, "show") == 0) {
         return run_show(&guest) ? 0 : 1;
     } else if (strcmp(mode, "firmware") == 0) {
-        return report("what the firmware left is told", print_firmware(&guest)) ? 0 : 1;
+        return guest_report("what the firmware left is told", print_firmware(&guest)) ? 0 : 1;
     } else if (strcmp(mode, "bench") == 0 && argc > 4) {
         return run_bench(&guest, (unsigned)strtoul(argv[4], NULL, 10)) ? 0 : 1;
     } else if (strcmp(mode, "bulk") == 0 && argc > 4) {
         unsigned count = (unsigned)strtoul(argv[4], NULL, 10);
 
-        return report("commands of 3 KiB are answered", check_bulk(&guest, count)) ? 0 : 1;
+        return guest_report("commands of 3 KiB are answered", check_bulk(&guest, count)) ? 0 : 1;
     }
     fprintf(stderr, "guest-check: no mode '%s'\n", mode);
     return 2;

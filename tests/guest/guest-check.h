@@ -92,6 +92,9 @@ unsigned bank_digest_size(const Bank *bank);
  */
 typedef char *(*Check)(Guest *guest);
 
+/* Say how a check went, and free what was wrong; false if something was. */
+bool guest_report(const char *name, char *wrong);
+
 /* Run the command in guest->command; NULL, or a text that names `what` and how it failed. */
 char *guest_run(Guest *guest, const char *what);
 

@@ -42,13 +42,15 @@ class Archive:
         return bytes(self._bytes)
 
 
-def make(path, init, guest_check, busybox):
+def make(path, init, guest_check, busybox, guest_nested=None):
     """Write the guest's initramfs to `path`, whole or not at all."""
     archive = Archive()
     archive.directory("bin")
     archive.program("init", init)
     archive.program("bin/busybox", busybox)
     archive.program("bin/guest-check", guest_check)
+    if guest_nested:
+        archive.program("bin/guest-nested", guest_nested)
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as target:
         # The guest unpacks it under emulation: the quickest level is the quickest boot.

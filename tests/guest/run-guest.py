@@ -258,7 +258,8 @@ class Run:
         files = guest_kernel.ensure(self.args.cache, self.args.architecture)
         initrd = os.path.join(self.directory, "initramfs.gz")
         initramfs.make(initrd, os.path.join(HERE, "guest-init"), self.args.guest_check,
-                       files.busybox or self.args.busybox)
+                       files.busybox or self.args.busybox,
+                       self.args.guest_nested if mode == "nested" else None)
         # nokaslr: moving the kernel costs half a second under emulation. loglevel=1: a message of
         # the kernel's must not break a line of ours; guest-init shows them when all is not well.
         return ["-kernel", files.kernel, "-initrd", initrd, "-append",
@@ -320,7 +321,7 @@ def follow_guest(run, qemu, on_ready=None, on_line=None):
         elif line.startswith(("ok ", "not ok ")):
             good, name = not line.startswith("not"), line.split("ok ", 1)[1]
             run.tap.result(good, name if boot == 1 else f"boot {boot}: {name}")
-        elif line.startswith(("bench ", "size: ", "irq: ")):
+        elif line.startswith(("bench ", "size: ", "irq: ", "note: ")):
             run.tap.comment(line)
         elif line.startswith("progress: "):
             qemu.new_deadline()
@@ -371,7 +372,7 @@ def attempt(run, mode, expected, on_ready=None, on_line=None):
 
 
 def run_once(run):
-    """check, bench: the guest does its work and powers off."""
+    """check, bench, nested: the guest does its work and powers off."""
     run.start_swtpm()
     attempt(run, run.args.mode, ["0"])
     report_swtpm_end(run)
@@ -567,7 +568,7 @@ def run_bulk(run):
     report_swtpm_end(run)
 
 
-MODES = {"check": run_once, "bench": run_once, "irq": run_irq, "reboot": run_reboot,
+MODES = {"check": run_once, "bench": run_once, "nested": run_once, "irq": run_irq, "reboot": run_reboot,
          "persist": run_persist, "dead": run_dead, "compare": run_compare, "bulk": run_bulk,
          "ppi": run_ppi, "ppi-reject": run_ppi, "mor": run_mor, "mor-linux": run_mor_linux,
          "show": run_show,
@@ -580,6 +581,8 @@ def parse_arguments():
     parser.add_argument("--plugin", required=True, help="libtpmdev-qemu.so")
     parser.add_argument("--guest-check", help="the static program for the guest; without one, "
                         "nothing is run")
+    parser.add_argument("--guest-nested", help="the static program of mode nested; without one, "
+                        "nothing is run in that mode")
     parser.add_argument("--irq-guest", help="the kernel of mode irq")
     parser.add_argument("--mor-guest", help="the kernel of mode mor")
     parser.add_argument("--architecture", choices=PLATFORMS, default="amd64",
@@ -639,6 +642,9 @@ def cannot_run(args):
         return f"there is no cross compiler for {args.architecture}; install {platform.compiler}"
     if not shutil.which(args.qemu):
         return f"there is no {args.qemu}; install {platform.package}"
+    if args.mode == "nested" and not args.guest_nested:
+        return "there are no static libraries for guest-nested; install libtpms-dev, libssl-dev " \
+               "and libfdt-dev"
     return None
 
 

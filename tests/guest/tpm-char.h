@@ -30,8 +30,9 @@ void tpm_put_u16(TPMMessage *message, unsigned value);
 void tpm_put_u32(TPMMessage *message, uint32_t value);
 void tpm_put_bytes(TPMMessage *message, const void *data, unsigned size);
 
-/* Start a command; its size field is filled in when it is sent. */
+/* Start a command; its size field is filled in when it is sent, which the second does. */
 void tpm_command(TPMMessage *command, unsigned tag, uint32_t ordinal);
+void tpm_command_end(TPMMessage *command);
 
 /* The authorization area of one empty password (TPM 2.0 Part 1, "Password Authorizations"). */
 void tpm_put_empty_password(TPMMessage *command);
