@@ -4,8 +4,10 @@
  * device, and a guest's driver that holds the device to its word at every step.
  *
  * Peer, backend and host share one GMainContext, which runs on the test's thread alone: nothing
- * happens between two steps of the test, and so no time needs to pass. What blocks by its nature,
- * the making and the end of a backend, is done by a helper meanwhile.
+ * happens between two steps of the test. The backend's clock stands still until nothing is left to
+ * be done, and then jumps; but one form lives in real time, with short deadlines, so that the
+ * timers are tried, too. What blocks by its nature, the making and the end of a backend, is done by
+ * a helper meanwhile.
  *
  * Many of these run side by side, so nothing here ends the test: the first thing that is wrong is
  * kept in `wrong`, and what comes after it does nothing.
@@ -13,6 +15,7 @@
 #ifndef SICK_MACHINE_H
 #define SICK_MACHINE_H
 
+#include "emulator-internal.h"
 #include "sick-swtpm.h"
 
 #include <tpmdev/tpmdev.h>
@@ -23,12 +26,12 @@
 /* Which device is before the TPM. */
 typedef enum SickForm { SICK_TIS_2_0, SICK_CRB_2_0, SICK_TIS_1_2, SICK_FORMS } SickForm;
 
-/* What calls a vCPU makes have cost, at most. */
+/* What the calls that a vCPU makes have cost. */
 typedef struct SickCost {
     uint64_t calls;
-    int64_t wall_ns;
-    int64_t cpu_ns; /* of the calling thread */
-    long sleeps;    /* calls in which it gave up the processor of its own accord */
+    int64_t wall_ns; /* of the longest */
+    int64_t cpu_ns;  /* the processor's time of all calls of one step of the guest's, at most */
+    long sleeps;     /* how often the thread gave up the processor of its own accord */
 } SickCost;
 
 /* What a guest was told by a response. */
@@ -46,14 +49,22 @@ typedef struct SickMachine {
     GMainContext *context;
     SickSwtpm *peer;
     TPMEmulatorConfig config;
+    unsigned creation_ms; /* how long creation may take */
+    EmulatorClock clock;
+    bool real_time;
     TPMBackend *backend;
     TPMDevice *device;
     char *wrong;
     SickCost cost;
+    int64_t cpu_ns; /* the thread's, when the meter was opened */
+    long sleeps;    /* and so this */
 
     /* The guest. */
     unsigned locality; /* of the command under way */
     unsigned serial;   /* of the last command, 3 for the first */
+    uint32_t session;  /* of the TPM, as the guest started it; 0: it has not, or was told so */
+    unsigned lives;    /* of swtpm until then */
+    unsigned looks;    /* at whether a command is done */
 
     /* What the host was told: all messages, a line each. */
     GString *told;

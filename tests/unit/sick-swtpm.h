@@ -61,6 +61,7 @@ typedef enum SickIllness {
     SICK_SAYS,        /* `bytes` in its place */
     SICK_INTERRUPTS,  /* `bytes` on the other channel, then the reply */
     SICK_ADDS,        /* the reply, then `bytes` on the other channel */
+    SICK_IS_REPLACED, /* with no exchange: it is killed, and one with another TPM comes */
     SICK_PASSES_FDS,  /* the reply, with file descriptors beside it */
 } SickIllness;
 
@@ -82,9 +83,6 @@ const char *sick_swtpm_path(const SickSwtpm *peer);
 
 /* Fall ill by the next reply that is meant; once. */
 void sick_swtpm_arm(SickSwtpm *peer, const SickFault *fault);
-
-/* Has it? */
-bool sick_swtpm_has_struck(SickSwtpm *peer);
 
 /* Send these bytes now, of which nobody has asked, on a channel. */
 void sick_swtpm_say(SickSwtpm *peer, bool data, const char *bytes);
@@ -110,23 +108,22 @@ void sick_swtpm_release(SickSwtpm *peer);
 /* Keep the responses of commands until CANCEL_TPM_CMD comes. */
 void sick_swtpm_hold_commands(SickSwtpm *peer);
 
-bool sick_swtpm_is_dead(SickSwtpm *peer);
-bool sick_swtpm_is_hung(SickSwtpm *peer);
-
-/* How often has it been asked this, in all its lives? */
-unsigned sick_swtpm_count(SickSwtpm *peer, SickExchange exchange);
-
-/* The PCRs that were extended since the last TPM2_Startup, one bit each. */
-uint32_t sick_swtpm_extended(SickSwtpm *peer);
-
 /* Take the files of another TPM, from the next life on. */
 void sick_swtpm_change_tpm(SickSwtpm *peer);
 
-/* Was the platform hierarchy or physical presence locked since then? */
-bool sick_swtpm_is_locked(SickSwtpm *peer);
+/* What has become of it. */
+typedef struct SickState {
+    bool struck; /* it has fallen ill as it was told to */
+    bool dead;   /* nobody listens */
+    bool hung;
+    unsigned lives;                  /* so far */
+    unsigned counts[SICK_EXCHANGES]; /* how often it was asked what, in all of them */
+    uint32_t session;  /* which TPM2_Startup the TPM is in, counted from 1 in all lives; 0: none */
+    uint32_t extended; /* the PCRs that were extended since then, a bit each */
+    bool locked;       /* the platform hierarchy, or physical presence, was locked since then */
+} SickState;
 
-/* Was TPM2_Startup of this life sent, or was volatile state resumed? */
-bool sick_swtpm_is_started(SickSwtpm *peer);
+SickState sick_swtpm_state(SickSwtpm *peer);
 
 /* The exchange's name, for people; bytes of the reply to it, when all is well. */
 const char *sick_exchange_name(SickExchange exchange);
