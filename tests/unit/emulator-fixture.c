@@ -95,9 +95,42 @@ void emulator_test_startup_tpm(EmulatorTest *test, unsigned nth)
     emulator_test_expect(test, nth, 0);
 }
 
+Emulator emulator_test_peek(EmulatorTest *test)
+{
+    Emulator *emulator = test->clock.emulator;
+
+    g_mutex_lock(&emulator->lock);
+    Emulator copy = *emulator;
+    g_mutex_unlock(&emulator->lock);
+    return copy;
+}
+
+/* The thread that sent something has left the emulator, so that its deadline is worked out. */
+static bool is_settled(EmulatorTest *test)
+{
+    Emulator emulator = emulator_test_peek(test);
+    bool data = emulator.data != DATA_IDLE && emulator.data != DATA_WAITING;
+
+    return emulator.telling == 0 && (emulator.lingering || !data || emulator.data_deadline != 0) &&
+           (emulator.lingering || data || !emulator.request || emulator.request_deadline != 0);
+}
+
 void emulator_test_pass(EmulatorTest *test, unsigned ms)
 {
+    while (!is_settled(test)) {
+        g_thread_yield();
+    }
     tpm_emulator_pass(&test->clock, ms);
+}
+
+/* As if the deadlines of what was before had passed. */
+void emulator_test_disarm(EmulatorTest *test)
+{
+    Emulator *emulator = test->clock.emulator;
+
+    g_mutex_lock(&emulator->lock);
+    emulator->armed_at = EMULATOR_NEVER;
+    g_mutex_unlock(&emulator->lock);
 }
 
 unsigned emulator_test_completed(EmulatorTest *test)

@@ -112,6 +112,10 @@ void emulator_test_startup_tpm(EmulatorTest *test, unsigned nth);
 /* Let this many milliseconds pass. */
 void emulator_test_pass(EmulatorTest *test, unsigned ms);
 
+/* The emulator's own view of things, taken in one moment; and a change to it. */
+Emulator emulator_test_peek(EmulatorTest *test);
+void emulator_test_disarm(EmulatorTest *test);
+
 /* How many responses have come? */
 unsigned emulator_test_completed(EmulatorTest *test);
 

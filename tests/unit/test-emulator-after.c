@@ -58,10 +58,10 @@ static void test_startup_is_answered_when_the_tpm_is_known(void **state)
     emulator_test_expect(&test, 1, 0);
     assert_int_equal(test.client.response_size, sizeof(success));
     assert_memory_equal(test.client.response, success, sizeof(success));
-    assert_int_equal(test.clock.emulator->session.size, 8);
-    assert_int_equal(test.clock.emulator->session.bytes[3], 7);
-    assert_int_equal(test.clock.emulator->session.bytes[7], 9);
-    assert_int_equal(test.clock.emulator->identity.size, 4);
+    assert_int_equal(emulator_test_peek(&test).session.size, 8);
+    assert_int_equal(emulator_test_peek(&test).session.bytes[3], 7);
+    assert_int_equal(emulator_test_peek(&test).session.bytes[7], 9);
+    assert_int_equal(emulator_test_peek(&test).identity.size, 4);
     emulator_test_run(&test, 0, 2, 0);
     emulator_test_end(&test);
 }

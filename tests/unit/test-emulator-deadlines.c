@@ -122,9 +122,6 @@ static void test_a_response_that_is_there_at_the_deadline_counts(void **state)
     emulator_test_start(&test, script);
     tpm_backend_load(test.backend, 0, emulator_test_command, sizeof(emulator_test_command));
     tpm_backend_submit(test.backend, true);
-    while (test.clock.emulator->data != DATA_SENT) {
-        tpm_backend_poll(test.backend);
-    }
     assert_true(fake_swtpm_reached(test.fake, 1));
     g_mutex_lock(&test.clock.emulator->lock);
     test.clock.emulator->lingering = false; /* but the data is not watched */
@@ -147,14 +144,12 @@ static void test_while_the_device_lingers_there_is_no_deadline(void **state)
     emulator_test_start(&test, script);
     tpm_backend_load(test.backend, 0, emulator_test_command, sizeof(emulator_test_command));
     tpm_backend_submit(test.backend, true);
-    while (test.clock.emulator->data != DATA_SENT) {
-        tpm_backend_poll(test.backend);
-    }
-    test.clock.emulator->armed_at = EMULATOR_NEVER; /* that was the start's */
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    emulator_test_disarm(&test);
     emulator_test_pass(&test, 10000);
     tpm_backend_poll(test.backend);
-    assert_int_equal(test.clock.emulator->data_deadline, 0);
-    assert_int_equal(test.clock.emulator->armed_at, EMULATOR_NEVER);
+    assert_int_equal(emulator_test_peek(&test).data_deadline, 0);
+    assert_int_equal(emulator_test_peek(&test).armed_at, EMULATOR_NEVER);
     assert_int_equal(emulator_test_completed(&test), 0);
     tpm_backend_linger_end(test.backend);
     expect_deadline(&test, 5000, 1);
@@ -169,13 +164,13 @@ static void test_a_command_that_is_answered_inline_arms_nothing(void **state)
 
     (void)state;
     emulator_test_start(&test, script);
-    test.clock.emulator->armed_at = EMULATOR_NEVER; /* as if the start's had passed */
+    emulator_test_disarm(&test);
     tpm_backend_load(test.backend, 0, emulator_test_command, sizeof(emulator_test_command));
     tpm_backend_submit(test.backend, true);
     while (emulator_test_completed(&test) == 0) {
         tpm_backend_poll(test.backend);
     }
-    assert_int_equal(test.clock.emulator->armed_at, EMULATOR_NEVER);
+    assert_int_equal(emulator_test_peek(&test).armed_at, EMULATOR_NEVER);
     emulator_test_end(&test);
 }
 
@@ -251,7 +246,8 @@ static void test_a_step_of_a_hash_sequence_has_a_deadline(void **state)
 static void test_the_time_of_a_message_runs_after_that_of_a_command(void **state)
 {
     static const char *const script[] = {
-        READY,  SET_LOC("00"), OK,  CREATE_PRIMARY, CANCEL, "wait", "d! 8001 0000000a 00000000",
+        READY,  SET_LOC("00"), OK,     CREATE_PRIMARY,
+        "wait", CANCEL,        "wait", "d! 8001 0000000a 00000000",
         "wait", "c eof",       NULL
     };
     static EmulatorTest test;
@@ -259,16 +255,15 @@ static void test_the_time_of_a_message_runs_after_that_of_a_command(void **state
     (void)state;
     emulator_test_start(&test, script);
     backend_client_submit(&test.client, 0, create_primary, sizeof(create_primary));
-    while (test.clock.emulator->data != DATA_SENT) {
-        g_thread_yield();
-    }
-    tpm_backend_cancel(test.backend);
     assert_true(fake_swtpm_reached(test.fake, 1));
+    tpm_backend_cancel(test.backend);
+    fake_swtpm_go(test.fake);
+    assert_true(fake_swtpm_reached(test.fake, 2));
     emulator_test_pass(&test, 200000);
     assert_int_equal(emulator_test_completed(&test), 0);
     fake_swtpm_go(test.fake);
     emulator_test_expect(&test, 1, 0);
-    assert_true(fake_swtpm_reached(test.fake, 2));
+    assert_true(fake_swtpm_reached(test.fake, 3));
     emulator_test_pass(&test, 4999);
     assert_int_equal(test.client.failed, 0);
     emulator_test_pass(&test, 1);

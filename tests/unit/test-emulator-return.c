@@ -149,7 +149,7 @@ static void refuse(const char *const *script, const char *words)
     assert_contains(test.client.failure, words);
     emulator_test_run(&test, 0, 3, TPM2_RC_FAILURE);
     assert_int_equal(test.client.recovered, 0);
-    assert_int_equal(test.clock.emulator->retry_ms, 1000);
+    assert_int_equal(emulator_test_peek(&test).retry_ms, 1000);
     emulator_test_end(&test);
 }
 
@@ -354,11 +354,9 @@ static void test_the_waits_grow_up_to_a_second(void **state)
     fake_swtpm_go(test.fake);
     backend_client_wait_failed(&test.client, 1);
     for (unsigned i = 0; i < G_N_ELEMENTS(waits); i++) {
-        Emulator *emulator = test.clock.emulator;
-
-        assert_int_equal(emulator->retry_at - test.clock.now, waits[i] * 1000);
+        assert_int_equal(emulator_test_peek(&test).retry_at - test.clock.now, waits[i] * 1000);
         emulator_test_pass(&test, waits[i] - 1);
-        assert_int_equal(emulator->retry_at - test.clock.now, 1000);
+        assert_int_equal(emulator_test_peek(&test).retry_at - test.clock.now, 1000);
         emulator_test_pass(&test, 1);
     }
     assert_int_equal(test.client.failed, 1); /* each of these is the same failure */
@@ -375,8 +373,8 @@ static void test_without_a_device_nothing_is_tried(void **state)
     backend_client_wait_failed(&test.client, 1);
     emulator_test_unbind(&test);
     emulator_test_pass(&test, 5);
-    assert_int_equal(test.clock.emulator->control_fd, -1);
-    assert_int_equal(test.clock.emulator->retry_at, EMULATOR_NEVER);
+    assert_int_equal(emulator_test_peek(&test).control_fd, -1);
+    assert_int_equal(emulator_test_peek(&test).retry_at, EMULATOR_NEVER);
     fake_swtpm_go(test.fake);
     emulator_test_end(&test);
 }
@@ -442,19 +440,19 @@ static void test_a_start_in_the_middle_of_a_return_takes_its_place(void **state)
 /* A cancel's answer comes after the command's, and is no other message's. */
 static void test_a_late_reply_is_not_that_of_the_next_message(void **state)
 {
-    static const char *const script[] = { READY,        AT_LOCALITY0, CANCEL,  "wait",
-                                          "d eof",      "c quiet",    OK,      UNCHANGED("3fbf"),
-                                          AT_LOCALITY0, RESPONSE,     GOODBYE, NULL };
+    static const char *const script[] = {
+        READY, AT_LOCALITY0,      "wait",       CANCEL,   "wait",  "d eof", "c quiet",
+        OK,    UNCHANGED("3fbf"), AT_LOCALITY0, RESPONSE, GOODBYE, NULL
+    };
     static EmulatorTest test;
 
     (void)state;
     emulator_test_start(&test, script);
     emulator_test_send(&test, 0);
-    while (test.clock.emulator->data != DATA_SENT) {
-        g_thread_yield();
-    }
-    tpm_backend_cancel(test.backend);
     assert_true(fake_swtpm_reached(test.fake, 1));
+    tpm_backend_cancel(test.backend);
+    fake_swtpm_go(test.fake);
+    assert_true(fake_swtpm_reached(test.fake, 2));
     emulator_test_pass(&test, 5000);
     emulator_test_expect(&test, 1, TPM2_RC_FAILURE);
     fake_swtpm_go(test.fake);
@@ -480,9 +478,9 @@ static void test_the_new_data_channel_may_take_as_long_as_a_command(void **state
     fake_swtpm_go(test.fake);
     assert_true(fake_swtpm_reached(test.fake, 2));
     emulator_test_pass(&test, 299999);
-    assert_true(test.clock.emulator->control_fd >= 0);
+    assert_true(emulator_test_peek(&test).control_fd >= 0);
     emulator_test_pass(&test, 1);
-    assert_int_equal(test.clock.emulator->control_fd, -1);
+    assert_int_equal(emulator_test_peek(&test).control_fd, -1);
     fake_swtpm_go(test.fake);
     emulator_test_pass(&test, 5);
     backend_client_wait_recovered(&test.client, 1);
