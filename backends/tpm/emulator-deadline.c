@@ -116,12 +116,15 @@ static bool request_is_late(const Emulator *emulator, gint64 now)
            emulator->request_deadline <= now;
 }
 
-/* What is late is looked for once more: this thread may have been the late one. */
+/*
+ * What is late is looked for once more: this thread may have been the late one. While the device
+ * lingers nothing has a deadline, and nothing can be late.
+ */
 void tpm_emulator_deadlines(Emulator *emulator)
 {
     gint64 now = tpm_emulator_now(emulator);
 
-    if (emulator->lingering || emulator->dying) {
+    if (emulator->dying) {
         return;
     }
     if (emulator->retry_at <= now) {
