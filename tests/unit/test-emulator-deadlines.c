@@ -273,6 +273,38 @@ static void test_the_time_of_a_message_runs_after_that_of_a_command(void **state
     emulator_test_end(&test);
 }
 
+static void test_the_time_of_a_message_begins_anew_after_a_command(void **state)
+{
+    static const char *const script[] = { READY,    SET_LOC("00"),
+                                          OK,       COMMAND,
+                                          RESPONSE, "c? 0000000b 03000000",
+                                          "wait",   CREATE_PRIMARY,
+                                          "wait",   "d! 8001 0000000a 00000000",
+                                          "wait",   "c eof",
+                                          NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    emulator_test_start(&test, script);
+    emulator_test_run(&test, 0, 1, 0);
+    tpm_backend_reset_established(test.backend, 3);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    emulator_test_pass(&test, 4000);
+    backend_client_submit(&test.client, 0, create_primary, sizeof(create_primary));
+    fake_swtpm_go(test.fake);
+    assert_true(fake_swtpm_reached(test.fake, 2));
+    emulator_test_pass(&test, 200000);
+    fake_swtpm_go(test.fake);
+    emulator_test_expect(&test, 2, 0);
+    assert_true(fake_swtpm_reached(test.fake, 3));
+    emulator_test_pass(&test, 4999);
+    assert_int_equal(test.client.failed, 0);
+    emulator_test_pass(&test, 1);
+    backend_client_wait_failed(&test.client, 1);
+    fake_swtpm_go(test.fake);
+    emulator_test_end(&test);
+}
+
 static void test_a_start_waits_for_an_abandoned_command_no_longer_than_that_may_take(void **state)
 {
     static const char *const script[] = { SHAKE("3f9f"), START,   AT_LOCALITY0, "wait",
@@ -374,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_each_message_of_a_start_has_a_deadline),
         cmocka_unit_test(test_a_step_of_a_hash_sequence_has_a_deadline),
         cmocka_unit_test(test_the_time_of_a_message_runs_after_that_of_a_command),
+        cmocka_unit_test(test_the_time_of_a_message_begins_anew_after_a_command),
         cmocka_unit_test(test_a_start_waits_for_an_abandoned_command_no_longer_than_that_may_take),
         cmocka_unit_test(test_options_set_what_the_config_has),
         cmocka_unit_test(test_options_that_cannot_be_are_refused_by_name),
