@@ -10,6 +10,7 @@
  *     emulator-return.c   the way back, when swtpm did not answer or has gone
  *     emulator-restore.c  what a TPM that was reset under its guest has to go through
  *     emulator-after.c    what follows a command before its response is told
+ *     emulator-locality.c a command's locality: a message before it, or a header
  *     emulator-control.c  the messages' bytes        emulator-channel.c  the sockets
  *     swtpm-peer.c        how swtpm is reached
  *
@@ -183,6 +184,7 @@ typedef struct Emulator {
     TPMCommand command;     /* in DATA_WAITING */
     uint8_t locality;       /* the last one set, or EMULATOR_NO_LOCALITY */
     uint8_t asked_locality; /* the one being set, or set last */
+    bool prefixed;          /* the one under way was sent with a header */
     uint16_t command_tag;   /* of the device's command that was sent last, and so the next */
     uint32_t ordinal;
     bool lingering; /* the device polls: complete from poll() alone */
@@ -346,6 +348,18 @@ bool tpm_emulator_needs_shutdown(const Emulator *emulator);
 
 /* Send TPM2_Shutdown of this type. */
 void tpm_emulator_send_shutdown(Emulator *emulator, uint16_t type);
+
+/* emulator-locality.c */
+
+/* Does the device's command need a SET_LOCALITY before it? Send it, if not. */
+bool tpm_emulator_needs_locality(const Emulator *emulator);
+void tpm_emulator_send_at_locality(Emulator *emulator);
+
+/* Bytes beside the response to a command that was sent with a header. */
+#define EMULATOR_WRAPPER_SIZE 8u
+
+/* More of such a response is here: true when it is whole, and a response like any other. */
+bool tpm_emulator_unwrap(Emulator *emulator);
 
 /* emulator-io.c */
 

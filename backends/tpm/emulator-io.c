@@ -31,6 +31,7 @@ void tpm_emulator_close_data(Emulator *emulator)
     emulator->hash_open = false;
     emulator->data = DATA_IDLE;
     emulator->data_deadline = 0;
+    emulator->prefixed = false;
     emulator->locality = EMULATOR_NO_LOCALITY;
 }
 
@@ -316,6 +317,7 @@ bool tpm_emulator_send_command(Emulator *emulator, const uint8_t *command, size_
 
 void tpm_emulator_send_own(Emulator *emulator, const uint8_t *command, size_t size)
 {
+    emulator->prefixed = false;
     tpm_emulator_send_command(emulator, command, size, DATA_OWN);
 }
 
@@ -370,6 +372,9 @@ static void response_grew(Emulator *emulator)
     if (emulator->response_size < TPM_HEADER_SIZE) {
         return;
     }
+    if (emulator->prefixed && !tpm_emulator_unwrap(emulator)) {
+        return;
+    }
     size_t limit = response_limit(emulator);
     uint32_t whole = tpm_header_len(emulator->response);
 
@@ -403,9 +408,9 @@ void tpm_emulator_pump_data(Emulator *emulator)
         break;
     }
     /* A response that is not whole is shorter than the buffer: there is room. */
-    ssize_t got =
-        tpm_channel_receive(emulator->data_fd, emulator->response + emulator->response_size,
-                            emulator->response_capacity - emulator->response_size);
+    ssize_t got = tpm_channel_receive(
+        emulator->data_fd, emulator->response + emulator->response_size,
+        emulator->response_capacity + EMULATOR_WRAPPER_SIZE - emulator->response_size);
 
     if (got < 0) {
         channel_lost(emulator, "data");
@@ -429,7 +434,7 @@ static void advance_command(Emulator *emulator)
         tpm_emulator_answer_locally(emulator, emulator->version == TPM_VERSION_1_2
                                                   ? TPM12_BAD_PARAM_SIZE
                                                   : TPM2_RC_COMMAND_SIZE);
-    } else if (command->locality != emulator->locality) {
+    } else if (tpm_emulator_needs_locality(emulator)) {
         if (!emulator->request) {
             emulator->asked_locality = command->locality;
             tpm_emulator_request(emulator, SWTPM_SET_LOCALITY,
@@ -438,7 +443,7 @@ static void advance_command(Emulator *emulator)
     } else {
         emulator->command_tag = tpm_header_tag(command->data);
         emulator->ordinal = tpm_header_code(command->data);
-        tpm_emulator_send_command(emulator, command->data, command->size, DATA_SENT);
+        tpm_emulator_send_at_locality(emulator);
     }
 }
 

@@ -56,7 +56,7 @@ static Emulator *emulator_alloc(const TPMEmulatorConfig *config, SwtpmPeer *peer
     emulator->data_fd = -1;
     emulator->epoll_fd = -1;
     emulator->locality = EMULATOR_NO_LOCALITY;
-    emulator->response = g_malloc(TPM_BUFFER_SIZE_COMMON);
+    emulator->response = g_malloc(TPM_BUFFER_SIZE_COMMON + EMULATOR_WRAPPER_SIZE);
     emulator->response_capacity = TPM_BUFFER_SIZE_COMMON;
     return emulator;
 }

@@ -292,7 +292,8 @@ static void buffer_size_told(Emulator *emulator, uint32_t result)
     emulator->started = emulator->probe_code == 0;
     if (largest > emulator->response_capacity) {
         emulator->response_capacity = MIN(largest, TPM_BUFFER_SIZE_MAX);
-        emulator->response = g_realloc(emulator->response, emulator->response_capacity);
+        emulator->response =
+            g_realloc(emulator->response, emulator->response_capacity + EMULATOR_WRAPPER_SIZE);
     }
 }
 

@@ -48,6 +48,7 @@ typedef enum SwtpmCommand {
 #define SWTPM_CAP_STOP                 (1u << 10)
 #define SWTPM_CAP_SET_DATAFD           (1u << 12)
 #define SWTPM_CAP_SET_BUFFERSIZE       (1u << 13)
+#define SWTPM_CAP_SEND_COMMAND_HEADER  (1u << 15) /* commands with their locality in front */
 #define SWTPM_CAP_LOCK_STORAGE         (1u << 16) /* 0.8 and later: sends TPM2_Shutdown by itself */
 
 /* Flags of INIT. */
