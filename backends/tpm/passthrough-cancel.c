@@ -3,7 +3,7 @@
  * Cancels of the `passthrough` backend. A byte written to a file in sysfs makes the kernel's driver
  * cancel the command under way.
  *
- * From Linux 5.1 on that write waits for the lock that is held while a command runs: it returns
+ * Since about Linux 5.1 that write waits for the lock that is held while a command runs: it returns
  * when there is nothing to cancel any more. So a thread of its own makes it, the canceller, and
  * while it does so no command is begun, or the cancel of one would end the next. With older
  * kernels, and with what a host gives for that file, the command ends soon: the worker's write()
@@ -20,6 +20,9 @@
 #include "backend-internal.h"
 #include "builtin.h"
 #include "command.h"
+
+/* How often a cancel is said again to a command that has not ended. */
+#define CANCEL_INTERVAL_MS 20
 
 /* ---- the file ---- */
 
@@ -97,13 +100,25 @@ static void write_cancel(Passthrough *tpm)
 {
     int fd = tpm->cancel_fd;
 
-    tpm->cancel_wanted = false;
     tpm->cancelling = true;
     g_mutex_unlock(&tpm->lock);
     (void)!tpm->system.write(tpm->system.opaque, fd, "-", 1);
     g_mutex_lock(&tpm->lock);
     tpm->cancelling = false;
     g_cond_broadcast(&tpm->work_is_due);
+}
+
+/*
+ * The byte may have come a moment before the kernel began the command. So it is written again,
+ * until the command has ended, which takes back the wish.
+ */
+static void wait_before_next(Passthrough *tpm)
+{
+    if (tpm->cancel_wanted) {
+        g_cond_wait_until(&tpm->work_is_due, &tpm->lock,
+                          g_get_monotonic_time() +
+                              CANCEL_INTERVAL_MS * (gint64)G_TIME_SPAN_MILLISECOND);
+    }
 }
 
 static gpointer canceller_run(gpointer data)
@@ -114,6 +129,7 @@ static gpointer canceller_run(gpointer data)
     for (;;) {
         if (tpm->cancel_wanted) {
             write_cancel(tpm);
+            wait_before_next(tpm);
         } else if (tpm->work & PASSTHROUGH_WORK_QUIT) {
             break;
         } else {

@@ -330,7 +330,7 @@ static bool size_found(size_t said, size_t *buffer_size, GError **error)
                     TPM_BUFFER_SIZE_MIN);
         return false;
     }
-    *buffer_size = said > 0 ? MIN(said, TPM_BUFFER_SIZE_MAX) : TPM_BUFFER_SIZE_COMMON;
+    *buffer_size = said > 0 ? said : TPM_BUFFER_SIZE_COMMON;
     return true;
 }
 

@@ -55,7 +55,6 @@ typedef struct Passthrough {
     GError *failure; /* why bring-up failed */
 
     PassthroughPhase phase;
-    bool abandoned; /* nobody is to hear of the command that runs */
     unsigned cycle; /* the power cycle of the last start() */
     size_t command_size;
     uint8_t *command;

@@ -175,7 +175,6 @@ static void run_command(Passthrough *tpm)
     unsigned cycle = tpm->cycle;
 
     tpm->phase = PASSTHROUGH_RUNNING;
-    tpm->abandoned = false;
     g_mutex_unlock(&tpm->lock);
     PassthroughOutcome outcome = tpm_passthrough_transact(
         &tpm->system, tpm->fd, tpm->command, tpm->command_size, tpm->response, &size, &error);
@@ -187,7 +186,8 @@ static void run_command(Passthrough *tpm)
     g_mutex_lock(&tpm->lock);
     tpm->phase = PASSTHROUGH_IDLE;
     tpm->cancel_wanted = false; /* too late: it would hit the next command */
-    if (!tpm->abandoned && begin_telling(tpm)) {
+    /* Where start() has come meanwhile, backend.c drops this: the start is answered after it. */
+    if (begin_telling(tpm)) {
         tell_outcome(tpm, outcome, size, cycle, error);
         end_telling(tpm);
     }
@@ -228,7 +228,6 @@ static void passthrough_start(void *self, size_t buffer_size)
 
     g_mutex_lock(&tpm->lock);
     tpm->cycle = cycle;
-    tpm->abandoned = true;
     if (tpm->phase == PASSTHROUGH_WAITING) {
         tpm->phase = PASSTHROUGH_IDLE;
     }
@@ -291,7 +290,6 @@ void tpm_passthrough_end(Passthrough *tpm)
 
     g_mutex_lock(&tpm->lock);
     tpm->destroyed = true;
-    tpm->abandoned = true;
     tpm_passthrough_cancel_running(tpm);
     tpm->work |= PASSTHROUGH_WORK_QUIT;
     g_cond_broadcast(&tpm->work_is_due);

@@ -46,6 +46,8 @@ CASES_X86 = (
     ("the directory must exist", "tpmdev=libtpms,dir={dir}/none", [], "{dir}/none"),
     ("an emulator needs a socket", "tpmdev=emulator", [], "path="),
     ("the socket must exist", "tpmdev=emulator,path={dir}/none", [], "{dir}/none"),
+    ("the host's TPM must exist", "tpmdev=passthrough,path={dir}/none,cancel-path={dir}/none", [],
+     "cannot open the TPM device '{dir}/none': No such file or directory"),
     ("an interrupt must be one there is", "tpmdev=null,irq=16", [],
      "IRQ 16 is outside valid range of 0 to 15"),
     ("an interrupt must be a number", "tpmdev=null,irq=x", [],

@@ -110,13 +110,13 @@ static void changed(FakeChardev *chardev)
 /* False when it was cancelled. */
 static bool hold(FakeChardev *chardev)
 {
-    unsigned cancels = chardev->cancels;
+    unsigned cancels = chardev->cancels + chardev->cancels_missed;
     bool holds = chardev->holds, cancelled = false;
 
     chardev->holds = false;
     while (holds && !chardev->released && !cancelled) {
         wait_changed(chardev);
-        cancelled = chardev->cancel == FAKE_CANCEL_ENDS_COMMAND && chardev->cancels != cancels;
+        cancelled = chardev->cancel == FAKE_CANCEL_ENDS_COMMAND && chardev->cancels > cancels;
     }
     chardev->released = false;
     return !cancelled;

@@ -16,7 +16,7 @@
 
 /* How a write to the file for cancels behaves. */
 typedef enum FakeCancel {
-    FAKE_CANCEL_ENDS_COMMAND, /* as before Linux 5.1: the write() of the command fails */
+    FAKE_CANCEL_ENDS_COMMAND, /* as before about Linux 5.1: the write() of the command fails */
     FAKE_CANCEL_WAITS,        /* as since then: it returns when no command runs */
     FAKE_CANCEL_STUCK,        /* it returns when the test says so */
 } FakeCancel;
@@ -41,7 +41,8 @@ typedef struct FakeChardev {
     int descriptor_flags; /* what F_GETFL says of a descriptor that is handed over */
     bool holds;           /* the next write() alone returns when the test says so, or at a cancel */
     FakeCancel cancel;
-    int write_errno; /* for the next write() alone, so with the others */
+    unsigned cancels_missed; /* so many come before the TPM has begun the command */
+    int write_errno;         /* for the next write() alone, so with the others */
     int read_errno;
     ssize_t write_takes;  /* -1: all */
     size_t read_gives;    /* at most so many bytes at a time; 0: all */

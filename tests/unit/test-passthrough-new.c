@@ -478,6 +478,23 @@ static void test_a_config_may_end_behind_the_id(void **state)
     check_found(chardev, TPM_VERSION_2_0, 4096);
 }
 
+static void test_a_config_of_later_may_have_more_members(void **state)
+{
+    FakeChardev *chardev = *state;
+    struct {
+        TPMPassthroughConfig config;
+        uint8_t more[64];
+    } later = { .config = { .size = sizeof(later), .id = "tpm0" } };
+    GError *error = NULL;
+
+    memset(later.more, 0xFF, sizeof(later.more));
+    TPMBackend *backend =
+        tpm_passthrough_new(&later.config, &chardev->system, &chardev->deadlines, &error);
+
+    assert_non_null(backend);
+    tpmdev_backend_unref(backend);
+}
+
 static void check_string(const char *options, TPMError code, const char *message)
 {
     GError *error = NULL;
@@ -550,6 +567,7 @@ int main(void)
         WITH_2_0(test_only_this_type_can_be_asked_about_cancels),
         WITH_2_0(test_a_config_that_cannot_be_is_refused),
         WITH_2_0(test_a_config_may_end_behind_the_id),
+        WITH_2_0(test_a_config_of_later_may_have_more_members),
         cmocka_unit_test(test_option_strings_are_understood),
     };
 
