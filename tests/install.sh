@@ -9,7 +9,7 @@
 
 # To build the library and everything in tests/.
 build_packages='meson ninja-build gcc libc6-dev pkg-config libglib2.0-dev libtpms-dev
-    libfdt-dev libcmocka-dev libjson-glib-dev'
+    libssl-dev libfdt-dev libcmocka-dev libjson-glib-dev'
 
 # To boot guests: QEMU with SeaBIOS and OVMF, a TPM in a process of its own, what goes into the
 # guest, and apt-get to fetch its kernel.

@@ -324,7 +324,7 @@ static void test_a_cancel_that_came_too_early_is_said_again(void **state)
     assert_true(fake_chardev_count(chardev, &chardev->cancels) >= 3);
 }
 
-/* As it is with Linux from 5.1 on: the file is written when the command has ended. */
+/* As it is since about Linux 5.1: the file is written when the command has ended. */
 static void test_a_cancel_that_has_to_wait_keeps_nobody_waiting(void **state)
 {
     Fixture *fixture = *state;
