@@ -390,6 +390,25 @@ void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t s
     tpm_backend_tell_and_unlock(backend);
 }
 
+void tpmdev_backend_complete_with_error(TPMBackend *backend, const GError *error)
+{
+    g_mutex_lock(&backend->lock);
+    switch (backend->state) {
+    case BACKEND_EXECUTING:
+        backend->state = BACKEND_READY;
+        end_command_locked(backend, g_error_copy(error));
+        break;
+    case BACKEND_STOPPED:
+    case BACKEND_STARTING:
+    case BACKEND_READY:
+    case BACKEND_OPEN:
+    case BACKEND_HASHING:
+    case BACKEND_FAILED:
+        break;
+    }
+    tpm_backend_tell_and_unlock(backend);
+}
+
 void tpmdev_backend_hashed(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);

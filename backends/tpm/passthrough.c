@@ -159,8 +159,7 @@ static void tell_outcome(Passthrough *tpm, PassthroughOutcome outcome, size_t si
         complete_with_code(tpm, TPM12_BAD_PARAM_SIZE, TPM2_RC_COMMAND_SIZE);
         break;
     case PASSTHROUGH_FAILED:
-        tpmdev_backend_failed_in_cycle(tpm->backend, cycle, error);
-        tpmdev_backend_recovered(tpm->backend); /* the next command may do better */
+        tpmdev_backend_complete_with_error(tpm->backend, error);
         break;
     case PASSTHROUGH_GONE:
         tpmdev_backend_failed_in_cycle(tpm->backend, cycle, error);

@@ -576,6 +576,18 @@ TPMDEV_EXPORT
 void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t size);
 
 /**
+ * tpmdev_backend_complete_with_error: the command under way could not be carried out
+ * @error: why, in words; copied
+ *
+ * Answers submit() in place of tpmdev_backend_complete(), and has its row in the table above: the
+ * guest gets the failure response, the host hears of @error, and the TPM takes the next command,
+ * which may do better. Where it will not, there is tpmdev_backend_failed(). Any thread may call it,
+ * also from within submit().
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_complete_with_error(TPMBackend *backend, const GError *error);
+
+/**
  * tpmdev_backend_hashed: the TPM has taken the step of the hash sequence
  *
  * Answers hash(). Any thread may call it, also from within hash().

@@ -22,6 +22,7 @@ static const struct {
     TOUCH(tpmdev_acpi_ssdt),
     TOUCH(tpmdev_backend_can_migrate),
     TOUCH(tpmdev_backend_complete),
+    TOUCH(tpmdev_backend_complete_with_error),
     TOUCH(tpmdev_backend_emulator_new),
     TOUCH(tpmdev_backend_failed),
     TOUCH(tpmdev_backend_failed_in_cycle),

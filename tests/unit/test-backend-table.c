@@ -24,6 +24,7 @@ typedef enum Call {
     CANCEL,
     STARTED,
     COMPLETE,
+    COMPLETE_WITH_ERROR,
     HASHED,
     FAIL,
     RECOVER
@@ -105,6 +106,14 @@ static const Cell table[] = {
     { HASHING, COMPLETE, "", 0, HASHING, false },
     { FAILED, COMPLETE, "", 0, FAILED, false },
 
+    { STOPPED, COMPLETE_WITH_ERROR, "", 0, STOPPED, false },
+    { STARTING, COMPLETE_WITH_ERROR, "", 0, STARTING, false },
+    { READY, COMPLETE_WITH_ERROR, "", 0, READY, false },
+    { EXECUTING, COMPLETE_WITH_ERROR, "C", 0, READY, false },
+    { OPEN, COMPLETE_WITH_ERROR, "", 0, OPEN, false },
+    { HASHING, COMPLETE_WITH_ERROR, "", 0, HASHING, false },
+    { FAILED, COMPLETE_WITH_ERROR, "", 0, FAILED, false },
+
     { STOPPED, HASHED, "", 0, STOPPED, false },
     { STARTING, HASHED, "", 0, STARTING, false },
     { READY, HASHED, "", 0, READY, false },
@@ -132,9 +141,18 @@ static const Cell table[] = {
 
 static const char *const state_names[] = { "stopped", "starting", "ready", "executing",
                                            "open",    "hashing",  "failed" };
-static const char *const call_names[] = { "start",    "submit", "hash_start", "hash_data",
-                                          "hash_end", "cancel", "started",    "complete",
-                                          "hashed",   "failed", "recovered" };
+static const char *const call_names[] = { "start",     "submit",   "hash_start",
+                                          "hash_data", "hash_end", "cancel",
+                                          "started",   "complete", "complete_with_error",
+                                          "hashed",    "failed",   "recovered" };
+
+static void complete_with_error(BackendFixture *fixture)
+{
+    GError *error = g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "out of order");
+
+    tpmdev_backend_complete_with_error(fixture->backend, error);
+    g_error_free(error);
+}
 
 static void make_call(BackendFixture *fixture, Call call)
 {
@@ -162,6 +180,9 @@ static void make_call(BackendFixture *fixture, Call call)
         break;
     case COMPLETE:
         fixture_complete(fixture, 20);
+        break;
+    case COMPLETE_WITH_ERROR:
+        complete_with_error(fixture);
         break;
     case HASHED:
         tpmdev_backend_hashed(fixture->backend);

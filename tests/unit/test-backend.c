@@ -236,6 +236,23 @@ static void test_a_malformed_response_is_not_the_end_of_the_tpm(void **state)
     assert_null(fixture->client.error);
 }
 
+static void test_a_command_that_could_not_be_carried_out_says_why_and_is_not_the_end(void **state)
+{
+    BackendFixture *fixture = *state;
+    GError *error = g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "the line is noisy");
+
+    fixture_make_ready(fixture);
+    fixture_submit(fixture);
+    tpmdev_backend_complete_with_error(fixture->backend, error);
+    g_error_free(error);
+    assert_failure(fixture, "the line is noisy");
+    fixture_forget(fixture);
+    fixture_submit(fixture);
+    fixture_complete(fixture, 20);
+    assert_news(fixture, "C");
+    assert_null(fixture->client.error);
+}
+
 /* ---- commands ---- */
 
 static void test_a_command_reaches_the_class_as_it_was(void **state)
@@ -661,6 +678,7 @@ int main(void)
         WITH_FIXTURE(test_a_malformed_response_becomes_a_failure),
         WITH_FIXTURE(test_no_response_at_all_becomes_a_failure),
         WITH_FIXTURE(test_a_malformed_response_is_not_the_end_of_the_tpm),
+        WITH_FIXTURE(test_a_command_that_could_not_be_carried_out_says_why_and_is_not_the_end),
         WITH_FIXTURE(test_a_command_reaches_the_class_as_it_was),
         WITH_FIXTURE(test_the_largest_command_is_the_tpms_buffer),
         WITH_FIXTURE(test_device_and_tpm_agree_on_the_smaller_buffer),
