@@ -227,16 +227,16 @@ static void child_runs(SwtpmChild *child, const SwtpmSpawned *spawned)
 static gboolean on_begin(gpointer data)
 {
     SwtpmChild *child = data;
-    SwtpmSpawn spawn = { .argv = child->argv,
-                         .environment = child->environment,
-                         .directory_fd = child->directory_fd,
-                         .channel_fd = child->their_fd,
-                         .output_fd = child->printer_fd };
     SwtpmSpawned spawned = { .pid_fd = -1 };
     GError *failure = NULL;
 
     g_mutex_lock(&child->lock);
     bool unwanted = child->unwanted;
+    SwtpmSpawn spawn = { .argv = child->argv,
+                         .environment = child->environment,
+                         .directory_fd = child->directory_fd,
+                         .channel_fd = child->their_fd,
+                         .output_fd = child->printer_fd };
     g_mutex_unlock(&child->lock);
 
     if (unwanted) {
@@ -310,7 +310,9 @@ SwtpmChild *tpm_swtpm_child_new(const SwtpmCommandLine *line, GMainContext *cont
     }
     GSource *begin = g_idle_source_new();
 
-    child->refs++; /* the thread's */
+    g_mutex_lock(&child->lock); /* as does the thread, which is to see what was written above */
+    child->refs++;
+    g_mutex_unlock(&child->lock);
     g_source_set_priority(begin, G_PRIORITY_DEFAULT);
     g_source_set_callback(begin, on_begin, child, NULL);
     g_source_attach(begin, context);
