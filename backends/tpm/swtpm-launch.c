@@ -289,6 +289,9 @@ static void forget_child(SwtpmLaunch *launch)
 
 void tpm_swtpm_launch_free(SwtpmLaunch *launch)
 {
+    if (launch->child && !launch->taken) { /* nobody told it to end */
+        tpm_swtpm_child_kill(launch->child);
+    }
     bool is_over = !launch->child || tpm_swtpm_child_end(launch->child);
 
     forget_child(launch);

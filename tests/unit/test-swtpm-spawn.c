@@ -7,6 +7,7 @@
 #include "emulator-internal.h"
 #include "spawn-fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -94,9 +96,8 @@ static void test_the_directory_may_have_any_name(void **state)
 
 /* ---- what it has of the host ---- */
 
-static void test_no_descriptor_of_the_host_leaks(void **state)
+static void check_leaks(Swtpm *swtpm)
 {
-    Swtpm *swtpm = *state;
     g_autofree char *path = spawn_below(swtpm, "secret");
     int pipes[2];
     int file = open(path, O_RDWR | O_CREAT, 0600);
@@ -130,6 +131,39 @@ static void test_no_descriptor_of_the_host_leaks(void **state)
     close(counter);
     close(pipes[0]);
     close(pipes[1]);
+}
+
+static void test_no_descriptor_of_the_host_leaks(void **state)
+{
+    check_leaks(*state);
+}
+
+static gboolean no_close_range;
+
+int __real_close_range(unsigned first, unsigned last, int flags);
+int __wrap_close_range(unsigned first, unsigned last, int flags);
+
+/* As on a kernel that does not have it, or where a filter does not let it through. */
+int __wrap_close_range(unsigned first, unsigned last, int flags)
+{
+    if (no_close_range) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return __real_close_range(first, last, flags);
+}
+
+static void test_none_leaks_where_they_are_closed_one_by_one(void **state)
+{
+    struct rlimit before, few = { 1024, 1024 };
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    no_close_range = TRUE;
+    check_leaks(*state);
+    no_close_range = FALSE;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 /* A hypervisor may run without a standard input, output and error. */
@@ -235,6 +269,7 @@ static void test_its_filter_is_what_was_asked_for(void **state)
         spawn_begin(swtpm);
         pid_t pid = children_only();
         g_autofree char *mode = children_status(pid, "Seccomp");
+        g_autofree char *no_new_privs = children_status(pid, "NoNewPrivs");
         g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int)pid);
         g_autofree char *line = NULL;
         gsize size;
@@ -244,6 +279,7 @@ static void test_its_filter_is_what_was_asked_for(void **state)
             line[j] = line[j] ? line[j] : ' ';
         }
         assert_string_equal(mode, cases[i].mode);
+        assert_string_equal(no_new_privs, "1"); /* with no filter, too */
         spawn_assert_contains(line, cases[i].option);
         spawn_end(swtpm);
     }
@@ -436,6 +472,7 @@ int main(void)
         SPAWN(test_the_state_is_for_its_owner_and_lasts),
         SPAWN_BARE(test_the_directory_may_have_any_name),
         SPAWN_BARE(test_no_descriptor_of_the_host_leaks),
+        SPAWN_BARE(test_none_leaks_where_they_are_closed_one_by_one),
         SPAWN_BARE(test_a_host_without_standard_descriptors_works),
         SPAWN_BARE(test_it_has_no_signal_mask_or_disposition_of_the_hosts),
         SPAWN(test_it_is_confined),
