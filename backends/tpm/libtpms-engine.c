@@ -14,7 +14,6 @@
  */
 #include "libtpms-engine.h"
 #include "command.h"
-#include "state-directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +37,11 @@ struct LibtpmsEngine {
     bool shut_down;        /* nothing came after the last TPM2_Shutdown */
     uint8_t locality;      /* of the command under way */
     GError *storage_error; /* the first since power on, or NULL */
+
+    void (*counter_changed)(void *opaque, uint64_t counter);
+    void *opaque;
+    GMutex counter_lock; /* for the next one, which any thread may ask for */
+    uint64_t counter;
 };
 
 static GMutex current_lock;
@@ -68,6 +72,36 @@ static TPM_RESULT storage_failed(GError *error)
         current->storage_error = error;
     }
     return TPM_FAIL;
+}
+
+/* Permanent state was loaded or stored. Returns whether it has another counter than before. */
+static bool note_counter(LibtpmsEngine *engine)
+{
+    uint64_t counter = tpm_state_directory_get_counter(engine->directory);
+
+    g_mutex_lock(&engine->counter_lock);
+    bool changed = counter != engine->counter;
+
+    engine->counter = counter;
+    g_mutex_unlock(&engine->counter_lock);
+    return changed;
+}
+
+/* What is on the disk is there before the host hears of it, and before the guest does. */
+static void tell_counter(LibtpmsEngine *engine)
+{
+    if (note_counter(engine) && engine->counter_changed) {
+        engine->counter_changed(engine->opaque, engine->counter);
+    }
+}
+
+uint64_t libtpms_engine_get_counter(LibtpmsEngine *engine)
+{
+    g_mutex_lock(&engine->counter_lock);
+    uint64_t counter = engine->counter;
+
+    g_mutex_unlock(&engine->counter_lock);
+    return counter;
 }
 
 static TPM_RESULT on_init(void)
@@ -119,6 +153,7 @@ static TPM_RESULT on_store(const unsigned char *data, uint32_t length, uint32_t 
     if (!tpm_state_directory_store(current->directory, kind, data, length, &error)) {
         return storage_failed(error);
     }
+    tell_counter(current);
     return TPM_SUCCESS;
 }
 
@@ -318,6 +353,7 @@ bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError *
     if (!check_state(engine, error)) {
         return false;
     }
+    tell_counter(engine); /* of a store that was taken for failed */
     TPMLIB_SetBufferSize((uint32_t)buffer_size, NULL, NULL);
     TPM_RESULT result = TPMLIB_MainInit();
 
@@ -427,14 +463,16 @@ static bool silence(LibtpmsEngine *engine, GError **error)
     return true;
 }
 
-static bool set_up(LibtpmsEngine *engine, const char *directory, GError **error)
+static bool set_up(LibtpmsEngine *engine, const LibtpmsSetup *setup, GError **error)
 {
     TPM_RESULT result;
 
-    engine->directory = tpm_state_directory_open(directory, engine->version, error);
+    engine->directory =
+        tpm_state_directory_open(setup->directory, engine->version, &setup->access, error);
     if (!engine->directory || !silence(engine, error)) {
         return false;
     }
+    note_counter(engine);
     result = TPMLIB_ChooseTPMVersion(engine->version == TPM_VERSION_1_2 ? TPMLIB_TPM_VERSION_1_2
                                                                         : TPMLIB_TPM_VERSION_2);
     if (result != TPM_SUCCESS) {
@@ -453,17 +491,27 @@ static bool set_up(LibtpmsEngine *engine, const char *directory, GError **error)
     return check_state(engine, error);
 }
 
-LibtpmsEngine *libtpms_engine_open(TPMVersion version, const char *directory, GError **error)
+static void engine_free(LibtpmsEngine *engine)
+{
+    g_clear_error(&engine->storage_error);
+    g_mutex_clear(&engine->counter_lock);
+    g_free(engine);
+}
+
+LibtpmsEngine *libtpms_engine_open(const LibtpmsSetup *setup, GError **error)
 {
     LibtpmsEngine *engine = g_new0(LibtpmsEngine, 1);
 
-    engine->version = version;
+    engine->version = setup->version;
     engine->null_fd = -1;
+    engine->counter_changed = setup->counter_changed;
+    engine->opaque = setup->opaque;
+    g_mutex_init(&engine->counter_lock);
     if (!take_place(engine, error)) {
-        g_free(engine);
+        engine_free(engine);
         return NULL;
     }
-    if (!set_up(engine, directory, error)) {
+    if (!set_up(engine, setup, error)) {
         return libtpms_engine_close(engine);
     }
     return engine;
@@ -477,9 +525,8 @@ LibtpmsEngine *libtpms_engine_close(LibtpmsEngine *engine)
         TPMLIB_SetDebugFD(-1);
         close(engine->null_fd);
     }
-    g_clear_error(&engine->storage_error);
     leave_place();
-    g_free(engine);
+    engine_free(engine);
     return NULL;
 }
 

@@ -9,7 +9,7 @@
 #ifndef TPM_LIBTPMS_ENGINE_H
 #define TPM_LIBTPMS_ENGINE_H
 
-#include <tpmdev/backend.h>
+#include "state-directory.h"
 
 typedef struct LibtpmsEngine LibtpmsEngine;
 
@@ -21,14 +21,31 @@ typedef struct LibtpmsResponse {
 } LibtpmsResponse;
 
 /*
- * Take libtpms and the directory into use, and check, also by libtpms, the state that is there.
- * Nothing in the directory is changed but for what a crash left over. Returns NULL with error set
- * as tpmdev_backend_libtpms_new() has it.
+ * LibtpmsSetup: which TPM it is; copied, with references to keys
+ * @access:          to the state in @directory
+ * @counter_changed: or NULL; called when permanent state with another counter has reached the
+ *                   disk, on the thread that called the engine and before that call returns
  */
-LibtpmsEngine *libtpms_engine_open(TPMVersion version, const char *directory, GError **error);
+typedef struct LibtpmsSetup {
+    TPMVersion version;
+    const char *directory;
+    TPMStateAccess access;
+    void (*counter_changed)(void *opaque, uint64_t counter);
+    void *opaque;
+} LibtpmsSetup;
+
+/*
+ * Take libtpms and the directory into use, and check, also by libtpms, the state that is there.
+ * Nothing in the directory is changed but for what a crash left over, and for how state is
+ * protected. Returns NULL with error set as tpmdev_backend_libtpms_new() has it.
+ */
+LibtpmsEngine *libtpms_engine_open(const LibtpmsSetup *setup, GError **error);
 
 /* Power off in an orderly way and let go of libtpms. Returns NULL. */
 LibtpmsEngine *libtpms_engine_close(LibtpmsEngine *engine);
+
+/* The counter of the permanent state on the disk; any thread may call it. */
+uint64_t libtpms_engine_get_counter(LibtpmsEngine *engine);
 
 /* Bytes of the largest command the TPM can be set to take. */
 size_t libtpms_engine_buffer_size_max(const LibtpmsEngine *engine);

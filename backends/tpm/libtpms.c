@@ -23,6 +23,7 @@
  * Neighbours: backend.c (stage 4 of 6) calls these functions and takes their answers;
  * libtpms-engine.c is the TPM; libtpms-new.c makes one as its configuration says.
  */
+#include "backend-internal.h"
 #include "builtin.h"
 #include "command.h"
 #include "libtpms-internal.h"
@@ -563,4 +564,11 @@ TPMBackend *tpm_libtpms_new(const char *id, TPMVersion version, LibtpmsEngine *e
         return NULL;
     }
     return tpm->backend;
+}
+
+uint64_t tpmdev_backend_libtpms_get_counter(const TPMBackend *backend)
+{
+    const LibtpmsTPM *tpm = tpm_backend_get_self(backend, &tpm_backend_libtpms_class);
+
+    return tpm ? libtpms_engine_get_counter(tpm->engine) : 0;
 }

@@ -1,44 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The state of a TPM in a directory; state-directory.h has the form of a file.
+ * The state of a TPM in a directory: which files there are, who may use them, and which of them
+ * belong together.
  *
  * All file names are looked up in the directory that was opened, so that it stays the same one
  * when the host renames it. Nothing here follows a symbolic link or waits for a FIFO.
  *
- * Neighbours: libtpms-engine.c loads and stores.
+ * Neighbours: libtpms-engine.c loads and stores; state-file.c has the form of a file,
+ * state-replace.c puts it on the disk.
  */
 #include "state-directory.h"
-#include "command.h"
+#include "state-replace.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The header of a file: offsets and constants, in the order of state-directory.h. */
-#define HEADER_MAGIC      0u
-#define HEADER_FORMAT     8u
-#define HEADER_TPM        12u
-#define HEADER_KIND       16u
-#define HEADER_PROTECTION 20u
-#define HEADER_RESERVED   24u
-#define HEADER_LENGTH     28u
-#define HEADER_DIGEST     32u
-#define HEADER_SIZE       64u
-#define DIGEST_SIZE       32u
-
-G_STATIC_ASSERT(HEADER_DIGEST + DIGEST_SIZE == HEADER_SIZE);
-
-static const uint8_t header_magic[] = { 'T', 'P', 'M', 'S', 'T', 'A', 'T', 'E' };
-
-#define FORMAT_VERSION  1u
-#define PROTECTION_NONE 0u
-
-/* A temporary file's name is that of the file it will be, this, and eight random digits. */
-#define TEMPORARY_INFIX ".tmp-"
 
 #define LOCK_NAME ".lock"
 
@@ -47,9 +27,13 @@ struct TPMStateDirectory {
     int fd;
     int lock_fd; /* holds the lock */
     TPMVersion version;
-    bool has_permanent; /* there is permanent state, and so there must be from now on */
+    TPMStateAccess access; /* with a reference to the key */
+    bool has_permanent;    /* there is permanent state, and so there must be from now on */
+    uint64_t counter;      /* of the permanent state that is there */
+    uint64_t last_counter; /* the last one given to a store, which may have failed */
 };
 
+/* Permanent state first: the others are judged by it. */
 static const TPMStateKind kinds[] = { TPM_STATE_PERMANENT, TPM_STATE_VOLATILE, TPM_STATE_SAVED };
 
 static const char *kind_name(TPMStateKind kind)
@@ -65,14 +49,29 @@ static const char *kind_name(TPMStateKind kind)
     return NULL;
 }
 
-static const char *version_name(uint32_t version)
-{
-    return version == TPM_VERSION_1_2 ? "1.2" : "2.0";
-}
-
 const char *tpm_state_directory_get_path(const TPMStateDirectory *directory)
 {
     return directory->path;
+}
+
+uint64_t tpm_state_directory_get_counter(const TPMStateDirectory *directory)
+{
+    return directory->counter;
+}
+
+/* For state-file.c; path is free()d by the caller. */
+static TPMStateFile describe_file(const TPMStateDirectory *directory, TPMStateKind kind,
+                                  char **path)
+{
+    *path = g_strdup_printf("%s/%s", directory->path, kind_name(kind));
+    return (TPMStateFile){
+        .path = *path,
+        .version = directory->version,
+        .kind = kind,
+        .key = directory->access.key,
+        .old_key = directory->access.old_key,
+        .convert = directory->access.convert,
+    };
 }
 
 /* ---- errors ---- */
@@ -85,120 +84,12 @@ static void set_io_error(const TPMStateDirectory *directory, const char *name, c
                 g_strerror(err));
 }
 
-/* what: the end of a sentence that begins with the file's name */
-static bool damaged(const TPMStateDirectory *directory, TPMStateKind kind, GError **error,
-                    const char *what, ...) G_GNUC_PRINTF(4, 5);
-
-static bool damaged(const TPMStateDirectory *directory, TPMStateKind kind, GError **error,
-                    const char *what, ...)
+static bool permanent_damaged(const TPMStateDirectory *directory, const char *what, GError **error)
 {
-    va_list args;
+    g_autofree char *path = NULL;
+    TPMStateFile file = describe_file(directory, TPM_STATE_PERMANENT, &path);
 
-    va_start(args, what);
-    g_autofree char *text = g_strdup_vprintf(what, args);
-    va_end(args);
-    g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_DAMAGED,
-                "TPM state file '%s/%s' is damaged: %s; restore the directory from a backup, or "
-                "give an empty one for a new TPM",
-                directory->path, kind_name(kind), text);
-    return false;
-}
-
-/* ---- the header ---- */
-
-static void compute_digest(const uint8_t *header, const uint8_t *payload, size_t size,
-                           uint8_t digest[DIGEST_SIZE])
-{
-    GChecksum *checksum = g_checksum_new(G_CHECKSUM_SHA256);
-    gsize digest_size = DIGEST_SIZE;
-
-    g_checksum_update(checksum, header, HEADER_DIGEST);
-    g_checksum_update(checksum, payload, (gssize)size);
-    g_checksum_get_digest(checksum, digest, &digest_size);
-    g_checksum_free(checksum);
-}
-
-static void make_header(const TPMStateDirectory *directory, TPMStateKind kind,
-                        const uint8_t *payload, size_t size, uint8_t header[HEADER_SIZE])
-{
-    memcpy(header + HEADER_MAGIC, header_magic, sizeof(header_magic));
-    tpm_put_be32(header + HEADER_FORMAT, FORMAT_VERSION);
-    tpm_put_be32(header + HEADER_TPM, directory->version);
-    tpm_put_be32(header + HEADER_KIND, kind);
-    tpm_put_be32(header + HEADER_PROTECTION, PROTECTION_NONE);
-    tpm_put_be32(header + HEADER_RESERVED, 0);
-    tpm_put_be32(header + HEADER_LENGTH, (uint32_t)size);
-    compute_digest(header, payload, size, header + HEADER_DIGEST);
-}
-
-/* Does the digest say that these are the bytes that were written? */
-static bool check_integrity(const TPMStateDirectory *directory, TPMStateKind kind,
-                            const uint8_t *file, size_t size, GError **error)
-{
-    uint8_t digest[DIGEST_SIZE];
-
-    if (size == 0) {
-        return damaged(directory, kind, error, "it is empty");
-    }
-    if (size < HEADER_SIZE) {
-        return damaged(directory, kind, error, "its %zu bytes are too few for the header of %u",
-                       size, HEADER_SIZE);
-    }
-    if (memcmp(file + HEADER_MAGIC, header_magic, sizeof(header_magic)) != 0) {
-        return damaged(directory, kind, error, "it does not begin as a file of TPM state does");
-    }
-    uint32_t format = tpm_get_be32(file + HEADER_FORMAT);
-
-    if (format != FORMAT_VERSION) {
-        return damaged(directory, kind, error,
-                       "it is of format version %u, and this library reads version %u", format,
-                       FORMAT_VERSION);
-    }
-    uint32_t length = tpm_get_be32(file + HEADER_LENGTH);
-
-    if (length != size - HEADER_SIZE) {
-        return damaged(directory, kind, error,
-                       "its header tells of %u bytes of state and %zu are there", length,
-                       size - HEADER_SIZE);
-    }
-    compute_digest(file, file + HEADER_SIZE, length, digest);
-    if (memcmp(file + HEADER_DIGEST, digest, DIGEST_SIZE) != 0) {
-        return damaged(directory, kind, error, "its SHA-256 digest does not fit its content");
-    }
-    return true;
-}
-
-/* Is it the state that was asked for? The digest has been checked. */
-static bool check_meaning(const TPMStateDirectory *directory, TPMStateKind kind,
-                          const uint8_t *file, size_t size, GError **error)
-{
-    uint32_t version = tpm_get_be32(file + HEADER_TPM);
-
-    if (size == HEADER_SIZE) {
-        return damaged(directory, kind, error, "there is no state in it");
-    }
-    if (tpm_get_be32(file + HEADER_KIND) != kind) {
-        return damaged(directory, kind, error, "it holds state of another kind");
-    }
-    if (tpm_get_be32(file + HEADER_PROTECTION) != PROTECTION_NONE ||
-        tpm_get_be32(file + HEADER_RESERVED) != 0) {
-        return damaged(directory, kind, error,
-                       "it is protected in a way this library does not "
-                       "know");
-    }
-    if (version != TPM_VERSION_1_2 && version != TPM_VERSION_2_0) {
-        return damaged(directory, kind, error, "it is that of a TPM of unknown version %u",
-                       version);
-    }
-    if (version != (uint32_t)directory->version) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
-                    "TPM state file '%s/%s' is that of a TPM %s, and 'version' is %s; give "
-                    "version=%s, or another directory",
-                    directory->path, kind_name(kind), version_name(version),
-                    version_name(directory->version), version_name(version));
-        return false;
-    }
-    return true;
+    return tpm_state_file_damaged(&file, error, "%s", what);
 }
 
 /* ---- loading ---- */
@@ -225,66 +116,120 @@ static uint8_t *read_whole(int fd, size_t size)
     return content;
 }
 
-static uint8_t *read_open_file(const TPMStateDirectory *directory, TPMStateKind kind, int fd,
+static uint8_t *read_open_file(const TPMStateDirectory *directory, const TPMStateFile *file, int fd,
                                size_t *size, GError **error)
 {
     struct stat status;
+    const char *name = kind_name(file->kind);
 
     if (fstat(fd, &status) != 0) {
-        set_io_error(directory, kind_name(kind), "read", errno, error);
+        set_io_error(directory, name, "read", errno, error);
         return NULL;
     }
     if (!S_ISREG(status.st_mode)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
-                    "cannot read TPM state file '%s/%s': it is not a regular file", directory->path,
-                    kind_name(kind));
+                    "cannot read TPM state file '%s': it is not a regular file", file->path);
         return NULL;
     }
-    if (status.st_size > (off_t)(HEADER_SIZE + TPM_STATE_SIZE_MAX)) {
-        damaged(directory, kind, error, "its %jd bytes are more than the %u a TPM's state can be",
-                (intmax_t)status.st_size, HEADER_SIZE + TPM_STATE_SIZE_MAX);
+    if (status.st_size > (off_t)TPM_STATE_FILE_SIZE_MAX) {
+        tpm_state_file_damaged(file, error,
+                               "its %jd bytes are more than the %u a TPM's state can be",
+                               (intmax_t)status.st_size, TPM_STATE_FILE_SIZE_MAX);
         return NULL;
     }
     *size = (size_t)status.st_size;
     uint8_t *content = read_whole(fd, *size);
 
     if (!content) {
-        set_io_error(directory, kind_name(kind), "read", errno, error);
+        set_io_error(directory, name, "read", errno, error);
     }
     return content;
 }
 
-static GBytes *load_file(const TPMStateDirectory *directory, TPMStateKind kind, GError **error)
+static bool load_file(const TPMStateDirectory *directory, TPMStateKind kind,
+                      TPMStateContent *content, GError **error)
 {
+    g_autofree char *path = NULL;
+    TPMStateFile file = describe_file(directory, kind, &path);
     int fd = openat(directory->fd, kind_name(kind),
                     O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
     if (fd < 0) {
         set_io_error(directory, kind_name(kind), "read", errno, error);
-        return NULL;
+        return false;
     }
     size_t size = 0;
-    g_autofree uint8_t *content = read_open_file(directory, kind, fd, &size, error);
+    g_autofree uint8_t *bytes = read_open_file(directory, &file, fd, &size, error);
 
     close(fd);
-    if (!content || !check_integrity(directory, kind, content, size, error) ||
-        !check_meaning(directory, kind, content, size, error)) {
-        return NULL;
+    return bytes && tpm_state_file_parse(&file, bytes, size, content, error);
+}
+
+/* ---- which state belongs together, and which is the latest ---- */
+
+static bool rolled_back(const TPMStateDirectory *directory, uint64_t counter, const char *wanted,
+                        uint64_t wanted_counter, GError **error)
+{
+    g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
+                "TPM state file '%s/%s' was rolled back: its counter is %" G_GUINT64_FORMAT
+                ", and %s is %" G_GUINT64_FORMAT "; restore the latest state, or give the counter "
+                "that goes with this one if it is meant",
+                directory->path, kind_name(TPM_STATE_PERMANENT), counter, wanted, wanted_counter);
+    return false;
+}
+
+/* Permanent state with this counter was read: is it the latest, and not one of before? */
+static bool check_counter(TPMStateDirectory *directory, uint64_t counter, GError **error)
+{
+    if (counter < directory->access.counter) {
+        return rolled_back(directory, counter, "'counter'", directory->access.counter, error);
     }
-    return g_bytes_new(content + HEADER_SIZE, size - HEADER_SIZE);
+    if (counter < directory->counter) {
+        return rolled_back(directory, counter, "the one stored last", directory->counter, error);
+    }
+    directory->counter = counter;
+    directory->last_counter = MAX(directory->last_counter, counter);
+    return true;
+}
+
+/* State of another kind with this counter was read: does it belong to the permanent state? */
+static bool check_belongs(const TPMStateDirectory *directory, TPMStateKind kind, uint64_t counter,
+                          GError **error)
+{
+    if (counter > directory->counter) {
+        g_autofree char *name = g_strdup_printf("that of '%s'", kind_name(kind));
+
+        return rolled_back(directory, directory->counter, name, counter, error);
+    }
+    if (counter < directory->counter) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND,
+                    "TPM state file '%s/%s' is stale: permanent state was stored after it",
+                    directory->path, kind_name(kind));
+        return false;
+    }
+    return true;
+}
+
+static bool check_place(TPMStateDirectory *directory, TPMStateKind kind, uint64_t counter,
+                        GError **error)
+{
+    return kind == TPM_STATE_PERMANENT ? check_counter(directory, counter, error)
+                                       : check_belongs(directory, kind, counter, error);
 }
 
 GBytes *tpm_state_directory_load(TPMStateDirectory *directory, TPMStateKind kind, GError **error)
 {
     g_autoptr(GError) cause = NULL;
-    GBytes *state = load_file(directory, kind, &cause);
+    TPMStateContent content = { NULL, 0, false };
 
-    if (state) {
-        return state;
+    if (load_file(directory, kind, &content, &cause) &&
+        check_place(directory, kind, content.counter, &cause)) {
+        return content.payload;
     }
+    tpm_state_content_clear(&content);
     if (kind == TPM_STATE_PERMANENT && directory->has_permanent &&
         g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
-        damaged(directory, kind, error, "it was there and has gone");
+        permanent_damaged(directory, "it was there and has gone", error);
     } else {
         g_propagate_error(error, g_steal_pointer(&cause));
     }
@@ -293,83 +238,34 @@ GBytes *tpm_state_directory_load(TPMStateDirectory *directory, TPMStateKind kind
 
 /* ---- storing ---- */
 
-/* Returns 0 or an errno. */
-static int write_whole(int fd, const uint8_t *data, size_t size)
+static bool store_file(const TPMStateDirectory *directory, TPMStateKind kind, uint64_t counter,
+                       const void *data, size_t size, GError **error)
 {
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
+    g_autofree char *path = NULL;
+    TPMStateFile file = describe_file(directory, kind, &path);
+    size_t file_size;
+    g_autofree uint8_t *bytes = tpm_state_file_make(&file, counter, data, size, &file_size, error);
 
-        if (n < 0 && errno != EINTR) {
-            return errno;
-        }
-        if (n == 0) {
-            return ENOSPC; /* which no file system should say so, and none may keep us here */
-        }
-        if (n > 0) {
-            data += n;
-            size -= (size_t)n;
-        }
+    if (!bytes) {
+        return false;
     }
-    return 0;
-}
+    int err = tpm_state_replace(directory->fd, kind_name(kind), bytes, file_size);
 
-/* Create a file under a name nobody uses; returns its descriptor, or -1 with errno set. */
-static int create_temporary(const TPMStateDirectory *directory, TPMStateKind kind, char **name)
-{
-    int fd;
-
-    do {
-        *name = g_strdup_printf("%s" TEMPORARY_INFIX "%08x", kind_name(kind), g_random_int());
-        fd = openat(directory->fd, *name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                    0600);
-        if (fd < 0) {
-            g_free(g_steal_pointer(name));
-        }
-    } while (fd < 0 && errno == EEXIST);
-    return fd;
-}
-
-/* Returns 0 or an errno; closes the file in any case. */
-static int fill_temporary(int fd, const uint8_t *header, const void *data, size_t size)
-{
-    int err = write_whole(fd, header, HEADER_SIZE);
-
-    err = err ? err : write_whole(fd, data, size);
-    if (!err && fsync(fd) != 0) {
-        err = errno;
-    }
-    if (close(fd) != 0 && !err) {
-        err = errno;
-    }
-    return err;
-}
-
-/* Returns 0 or an errno. The content is on the disk before the name points to it. */
-static int replace_file(const TPMStateDirectory *directory, TPMStateKind kind,
-                        const uint8_t *header, const void *data, size_t size)
-{
-    g_autofree char *temporary = NULL;
-    int fd = create_temporary(directory, kind, &temporary);
-
-    if (fd < 0) {
-        return errno;
-    }
-    int err = fill_temporary(fd, header, data, size);
-
-    if (!err && renameat(directory->fd, temporary, directory->fd, kind_name(kind)) != 0) {
-        err = errno;
-    }
     if (err) {
-        unlinkat(directory->fd, temporary, 0);
-        return err;
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot write TPM state file '%s': %s", path,
+                    g_strerror(err));
     }
-    return fsync(directory->fd) == 0 ? 0 : errno;
+    return !err;
 }
 
+/*
+ * A counter is used once. After a store that failed it is not known whether what is on the disk
+ * has it, and nothing else may have the same.
+ */
 bool tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind, const void *data,
                                size_t size, GError **error)
 {
-    uint8_t header[HEADER_SIZE];
+    bool is_permanent = kind == TPM_STATE_PERMANENT;
 
     if (size == 0 || size > TPM_STATE_SIZE_MAX) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
@@ -377,15 +273,15 @@ bool tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind, 
                     directory->path, kind_name(kind), size, TPM_STATE_SIZE_MAX);
         return false;
     }
-    make_header(directory, kind, data, size, header);
-    int err = replace_file(directory, kind, header, data, size);
+    uint64_t counter = is_permanent ? ++directory->last_counter : directory->counter;
 
-    if (err) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot write TPM state file '%s/%s': %s",
-                    directory->path, kind_name(kind), g_strerror(err));
+    if (!store_file(directory, kind, counter, data, size, error)) {
         return false;
     }
-    directory->has_permanent |= kind == TPM_STATE_PERMANENT;
+    if (is_permanent) {
+        directory->counter = counter;
+        directory->has_permanent = true;
+    }
     return true;
 }
 
@@ -486,59 +382,141 @@ static bool check_not_swtpm(const TPMStateDirectory *directory, GError **error)
     return true;
 }
 
-static bool check_files(TPMStateDirectory *directory, GError **error)
+static bool check_permanent(TPMStateDirectory *directory, const TPMStateContent *content,
+                            GError **error)
+{
+    directory->has_permanent = content->payload != NULL;
+    if (directory->has_permanent) {
+        return check_counter(directory, content->counter, error);
+    }
+    if (directory->access.counter > 0) {
+        g_set_error(
+            error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
+            "TPM state directory '%s' holds no TPM state, and 'counter' is %" G_GUINT64_FORMAT
+            ": it was emptied; restore the latest state, or give counter=0 for a new TPM",
+            directory->path, directory->access.counter);
+        return false;
+    }
+    return true;
+}
+
+static bool check_other(const TPMStateDirectory *directory, TPMStateKind kind,
+                        const TPMStateContent *content, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (!content->payload) {
+        return true;
+    }
+    if (!directory->has_permanent) {
+        g_autofree char *what =
+            g_strdup_printf("it is missing, though there is a '%s'", kind_name(kind));
+
+        return permanent_damaged(directory, what, error);
+    }
+    if (!check_belongs(directory, kind, content->counter, &cause) &&
+        !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
+    return true;
+}
+
+/* Fills in what is there of each kind, permanent state first. */
+static bool check_files(TPMStateDirectory *directory, TPMStateContent contents[], GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
         g_autoptr(GError) cause = NULL;
-        g_autoptr(GBytes) state = load_file(directory, kinds[i], &cause);
 
-        if (!state && !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
+        if (!load_file(directory, kinds[i], &contents[i], &cause) &&
+            !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
             g_propagate_error(error, g_steal_pointer(&cause));
             return false;
         }
-        if (kinds[i] == TPM_STATE_PERMANENT) {
-            directory->has_permanent = state != NULL;
-        } else if (state && !directory->has_permanent) {
-            return damaged(directory, TPM_STATE_PERMANENT, error,
-                           "it is missing, though there is a '%s'", kind_name(kinds[i]));
+        if (kinds[i] == TPM_STATE_PERMANENT
+                ? !check_permanent(directory, &contents[i], error)
+                : !check_other(directory, kinds[i], &contents[i], error)) {
+            return false;
+        }
+    }
+    return directory->has_permanent || check_not_swtpm(directory, error);
+}
+
+/*
+ * What a process left that was killed while it stored does no harm, but for state that is not
+ * encrypted where all is to be.
+ */
+static bool clean_up(const TPMStateDirectory *directory, GError **error)
+{
+    int err = 0;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds) && !err; i++) {
+        err = tpm_state_remove_temporaries(directory->fd, kind_name(kinds[i]));
+    }
+
+    if (err && directory->access.key) {
+        g_set_error(
+            error, TPMDEV_ERROR, TPM_ERROR_IO,
+            "cannot remove temporary files from TPM state directory '%s': %s; they may hold "
+            "state that is not encrypted",
+            directory->path, g_strerror(err));
+        return false;
+    }
+    return true;
+}
+
+/* Permanent state last, so that what stands for the directory tells that all is done. */
+static bool protect_anew(const TPMStateDirectory *directory, const TPMStateContent contents[],
+                         GError **error)
+{
+    for (gsize i = G_N_ELEMENTS(kinds); i-- > 0;) {
+        gsize size;
+
+        if (contents[i].payload && contents[i].is_old) {
+            const void *data = g_bytes_get_data(contents[i].payload, &size);
+
+            if (!store_file(directory, kinds[i], contents[i].counter, data, size, error)) {
+                return false;
+            }
         }
     }
     return true;
 }
 
-static bool is_temporary(const char *name)
+/* On a host's thread, where a limit of the size of files would raise SIGXFSZ. */
+static bool protect_anew_quietly(const TPMStateDirectory *directory,
+                                 const TPMStateContent contents[], GError **error)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        g_autofree char *prefix = g_strconcat(kind_name(kinds[i]), TEMPORARY_INFIX, NULL);
+    static const struct timespec at_once = { 0, 0 };
+    sigset_t blocked, before, pending;
 
-        if (g_str_has_prefix(name, prefix)) {
-            return true;
-        }
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGXFSZ);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before);
+    bool done = protect_anew(directory, contents, error);
+
+    if (!done && !sigismember(&pending, SIGXFSZ)) {
+        sigtimedwait(&blocked, NULL, &at_once);
     }
-    return false;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return done;
 }
 
-/* Left by a process that was killed while it stored. That they are there does no harm. */
-static void remove_temporaries(const TPMStateDirectory *directory)
+static bool take_into_use(TPMStateDirectory *directory, GError **error)
 {
-    int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    TPMStateContent contents[G_N_ELEMENTS(kinds)] = { { NULL, 0, false } };
+    bool done = take_lock(directory, error) && check_files(directory, contents, error) &&
+                clean_up(directory, error) && protect_anew_quietly(directory, contents, error);
 
-    if (!stream) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(contents); i++) {
+        tpm_state_content_clear(&contents[i]);
     }
-    for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
-        if (is_temporary(entry->d_name)) {
-            unlinkat(directory->fd, entry->d_name, 0);
-        }
-    }
-    closedir(stream);
+    return done;
 }
 
-TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version, GError **error)
+TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version,
+                                            const TPMStateAccess *access, GError **error)
 {
     int fd = open_directory(path, error);
 
@@ -551,12 +529,16 @@ TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version
     directory->fd = fd;
     directory->lock_fd = -1;
     directory->version = version;
-    if (!take_lock(directory, error) || !check_files(directory, error) ||
-        (!directory->has_permanent && !check_not_swtpm(directory, error))) {
-        return tpm_state_directory_close(directory);
+    if (access) {
+        directory->access = *access;
+        tpm_state_key_ref(directory->access.key);
     }
-    remove_temporaries(directory);
-    return directory;
+    bool taken = take_into_use(directory, error);
+
+    /* All is under the new key, and nothing else is taken any more. */
+    directory->access.old_key = NULL;
+    directory->access.convert = false;
+    return taken ? directory : tpm_state_directory_close(directory);
 }
 
 TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory)
@@ -564,6 +546,7 @@ TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory)
     if (directory) {
         leave_lock(directory);
         close(directory->fd);
+        tpm_state_key_unref(directory->access.key);
         g_free(directory->path);
         g_free(directory);
     }

@@ -6,21 +6,7 @@
  *     volatilestate   what it has in its memory, for a resume
  *     savestate       TPM 1.2 only: what TPM_SaveState keeps for the next TPM_Startup
  *
- * The form of a file, version 1; numbers are big-endian, offsets and sizes in bytes:
- *
- *      0   8   magic: "TPMSTATE"
- *      8   4   version of this form: 1
- *     12   4   version of the TPM: 1 for 1.2, 2 for 2.0
- *     16   4   kind of state: 1 permall, 2 volatilestate, 3 savestate
- *     20   4   protection of the payload: 0, none
- *     24   4   reserved: 0
- *     28   4   size of the payload: 1 to 524288
- *     32  32   SHA-256 of bytes 0 to 31 and the payload
- *     64   n   payload: the TPM's state as libtpms gives it
- *
- * The digest finds accidents, which libtpms itself would not: it takes permanent state with a
- * flipped bit as good, and an empty one as a TPM whose seeds everybody knows. It is no secret; it
- * does not keep out one who may write the directory.
+ * state-file.h has the form of a file.
  *
  * A file is replaced as a whole: written under a temporary name beside it, synced, renamed, and
  * the directory synced. Whatever ends the process, and when, the last state that was stored whole
@@ -37,29 +23,39 @@
 #ifndef TPM_STATE_DIRECTORY_H
 #define TPM_STATE_DIRECTORY_H
 
-#include <tpmdev/backend.h>
-
-/* The most a payload can be: libtpms' largest state is below 260 KiB. */
-#define TPM_STATE_SIZE_MAX (512u * 1024u)
-
-/* The kinds, with the numbers they have in a file. */
-typedef enum TPMStateKind {
-    TPM_STATE_PERMANENT = 1,
-    TPM_STATE_VOLATILE = 2,
-    TPM_STATE_SAVED = 3,
-} TPMStateKind;
+#include "state-file.h"
 
 typedef struct TPMStateDirectory TPMStateDirectory;
+
+/*
+ * TPMStateAccess: what a host gives to a directory besides its path; all of it may be 0
+ * @key:     what the state is encrypted with; NULL: it is not
+ * @old_key: what it may be encrypted with so far: it is encrypted with @key then
+ * @convert: it may not be encrypted so far: it is encrypted with @key then
+ * @counter: the counter of the state that was used last, as far as the host knows
+ */
+typedef struct TPMStateAccess {
+    TPMStateKey *key;
+    TPMStateKey *old_key;
+    bool convert;
+    uint64_t counter;
+} TPMStateAccess;
 
 /*
  * Take the directory into use for a TPM of this version and check every file of state in it, so
  * that what is there can be loaded. An empty directory is that of a TPM not yet made.
  *
+ * State that is protected otherwise than it is to be is stored anew, each file as a whole, permall
+ * last. Whatever comes in between, the same access opens the directory again; and once it is open,
+ * nothing in it is protected in the former way.
+ *
  * Returns NULL with error set: TPM_ERROR_NOT_FOUND, TPM_ERROR_IO, TPM_ERROR_IN_USE while somebody
- * else has it, TPM_ERROR_STATE_DAMAGED, or TPM_ERROR_STATE_MISMATCH for state of another version
- * or program. No state was changed then.
+ * else has it, TPM_ERROR_STATE_DAMAGED, TPM_ERROR_STATE_MISMATCH for state of another version,
+ * program or key, or for state that was rolled back; TPM_ERROR_MISSING_OPTION for encrypted state
+ * and no key. No state was changed then, or some was stored anew with the same content.
  */
-TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version, GError **error);
+TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version,
+                                            const TPMStateAccess *access, GError **error);
 
 /* Returns NULL; takes NULL. */
 TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory);
@@ -68,9 +64,18 @@ TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory);
 const char *tpm_state_directory_get_path(const TPMStateDirectory *directory);
 
 /*
+ * The counter of permanent state: how many times it was stored, 0 for none. It may leave some out
+ * where a store failed.
+ */
+uint64_t tpm_state_directory_get_counter(const TPMStateDirectory *directory);
+
+/*
  * The state of a kind, checked wholly before it is returned. Returns NULL with error set:
  * TPM_ERROR_NOT_FOUND when there is none, TPM_ERROR_STATE_DAMAGED also when there was permanent
  * state and it has gone, or as tpm_state_directory_open().
+ *
+ * Volatile and saved state belong to the permanent state beside which they were stored. When that
+ * was stored again since, they are stale and as good as none.
  */
 GBytes *tpm_state_directory_load(TPMStateDirectory *directory, TPMStateKind kind, GError **error);
 

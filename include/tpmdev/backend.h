@@ -256,7 +256,8 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  * @opaque:  for @lookup
  * @error:   where a failure is described
  *
- * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0]`; `emulator,id=,` and one of
+ * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0][,key-file=|,key-fd=]
+ * [,convert=on|off][,old-key-file=|,old-key-fd=][,counter=]`; `emulator,id=,` and one of
  * `path=[,server-path=]`, `chardev=[,server-path=]`, `host=,port=,control-port=`, `fd=[,data-fd=]`
  * and `spawn=on,state-dir=[,version=1.2|2.0][,log=][,log-level=][,seccomp=kill|log|none][,swtpm=]`,
  * all with `[,control-timeout=][,short-timeout=][,long-timeout=][,init-timeout=]` in milliseconds
@@ -273,34 +274,89 @@ TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_new_from_string(const char *options, TPMChardevLookup lookup,
                                            void *opaque, GError **error);
 
+/** Bytes of the key that a libtpms backend's state is encrypted with. */
+#define TPM_LIBTPMS_KEY_SIZE 32u
+
 /**
  * TPMLibtpmsConfig: a TPM in this process
  * @size:      sizeof(TPMLibtpmsConfig), in bytes
  * @id:        the backend's name
  * @directory: an existing directory that holds the TPM's state; a new TPM is made in an empty one
  * @version:   the TPM's version; the state in @directory must be of the same one
+ * @key:       TPM_LIBTPMS_KEY_SIZE bytes that the state is encrypted with, by AES-256-GCM; NULL for
+ *             none here
+ * @key_file:  a file that holds the key: the 32 bytes, or 64 hexadecimal digits with or without a
+ *             newline; NULL for none here
+ * @key_fd:    a descriptor from which the key is read, in the same form, to the end; above 2; it
+ *             stays open; 0 for none here
+ * @convert:   state that is not encrypted is, from now on; without this it is refused where there
+ *             is a key. To be given once: who can write @directory could undo the encryption else
+ * @old_key:      NULL, or a key that the state may be encrypted with so far; it is encrypted with
+ *                the other one from now on
+ * @old_key_file: the same, as @key_file
+ * @old_key_fd:   the same, as @key_fd
+ * @counter:   the counter of the state that was used last, as far as the host knows: older state,
+ *             or none, is refused; 0 for any. See tpmdev_backend_libtpms_get_counter()
+ * @counter_changed: (optional) the TPM's permanent state was stored, it is on the disk, and
+ *             @counter is its counter. Called before the response of the command that changed it
+ *             is out, on the backend's own thread, which does nothing else meanwhile; also during
+ *             the last tpmdev_backend_unref(). It must not call into this library, but for
+ *             tpmdev_backend_libtpms_get_counter()
+ * @opaque:    for @counter_changed
+ *
+ * New members are only ever added at the end; one beyond @size is taken as 0. At most one of @key,
+ * @key_file and @key_fd can be given, and of their old ones; @convert and an old key need a key.
+ * What is read of a key is wiped when the backend ends, and before that in no core dump.
  */
 typedef struct TPMLibtpmsConfig {
     size_t size;
     const char *id;
     const char *directory;
     TPMVersion version;
+    const uint8_t *key;
+    const char *key_file;
+    int key_fd;
+    bool convert;
+    const uint8_t *old_key;
+    const char *old_key_file;
+    int old_key_fd;
+    uint64_t counter;
+    void (*counter_changed)(void *opaque, uint64_t counter);
+    void *opaque;
 } TPMLibtpmsConfig;
 
 /**
  * tpmdev_backend_libtpms_new: make a TPM of libtpms in this process
- * @config: what to make; copied
+ * @config: what to make; copied, keys included
  * @error:  where a failure is described
  *
  * libtpms is global to its process, so there can be one at a time. May block for a bounded time.
  *
- * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION for a config that cannot
- * be, TPM_ERROR_IN_USE for a second instance or a directory that another user has locked,
- * TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the directory, TPM_ERROR_STATE_DAMAGED or
- * TPM_ERROR_STATE_MISMATCH for what is in it, TPM_ERROR_TPM for a refusal of libtpms.
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION for a config or a key
+ * that cannot be, TPM_ERROR_IN_USE for a second instance or a directory that another user has
+ * locked, TPM_ERROR_NOT_FOUND or TPM_ERROR_IO for the directory or a key's file,
+ * TPM_ERROR_TIMED_OUT for a descriptor from which no key comes, TPM_ERROR_MISSING_OPTION for
+ * encrypted state and no key, TPM_ERROR_STATE_DAMAGED for state that is damaged or was altered,
+ * TPM_ERROR_STATE_MISMATCH for state of another version, program or key, that is not encrypted, or
+ * that was rolled back; TPM_ERROR_TPM for a refusal of libtpms.
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **error);
+
+/**
+ * tpmdev_backend_libtpms_get_counter: how many times the TPM's permanent state was stored
+ * @backend: a backend of type libtpms
+ *
+ * The counter goes up by one with each store, or by more where one failed, and never down as long
+ * as nobody replaces the state by an older one. It is in the state, and authenticated where that
+ * is encrypted. A host that keeps it where who can write the directory cannot, and gives it back as
+ * TPMLibtpmsConfig.counter, finds out.
+ *
+ * Any thread may call it. Returns the counter of the state on the disk; 0 when nothing was stored
+ * yet, and for backends of other types.
+ */
+TPMDEV_EXPORT
+uint64_t tpmdev_backend_libtpms_get_counter(const TPMBackend *backend);
 
 /**
  * TPMSwtpmSeccomp: what a swtpm the library starts does about a system call that its own filter

@@ -28,7 +28,8 @@ G_BEGIN_DECLS
  * @TPM_ERROR_PROTOCOL:        a peer answered what its protocol does not allow
  * @TPM_ERROR_UNSUPPORTED:     a peer or this build lacks something that is needed
  * @TPM_ERROR_STATE_DAMAGED:   stored TPM state is there but cannot be used
- * @TPM_ERROR_STATE_MISMATCH:  stored TPM state belongs to another TPM version
+ * @TPM_ERROR_STATE_MISMATCH:  stored TPM state is whole, but not that of this TPM: of another
+ *                             version, program or key, or from before it was used last
  * @TPM_ERROR_TPM:             the TPM itself reported a failure
  */
 typedef enum TPMError {

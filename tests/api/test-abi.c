@@ -490,8 +490,12 @@ static void test_backend_configs_of_0_1_and_of_later_work(void **state)
 {
     LibtpmsConfig_0_1 libtpms = { sizeof(libtpms), "tpm0", "/nowhere/at-all", TPM_VERSION_2_0 };
     EmulatorConfig_0_1 emulator = { sizeof(emulator), "tpm0", "/nowhere/at-all" };
-    TPMLibtpmsConfig present_libtpms = { sizeof(present_libtpms), "tpm0", "/nowhere/at-all",
-                                         TPM_VERSION_2_0 };
+    TPMLibtpmsConfig present_libtpms = {
+        .size = sizeof(present_libtpms),
+        .id = "tpm0",
+        .directory = "/nowhere/at-all",
+        .version = TPM_VERSION_2_0,
+    };
     TPMEmulatorConfig present_emulator = { .size = sizeof(present_emulator),
                                            .id = "tpm0",
                                            .path = "/nowhere/at-all" };

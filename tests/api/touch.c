@@ -37,6 +37,7 @@ static const struct {
     TOUCH(tpmdev_backend_get_types),
     TOUCH(tpmdev_backend_get_version),
     TOUCH(tpmdev_backend_hashed),
+    TOUCH(tpmdev_backend_libtpms_get_counter),
     TOUCH(tpmdev_backend_libtpms_new),
     TOUCH(tpmdev_backend_new),
     TOUCH(tpmdev_backend_new_from_string),

@@ -179,7 +179,12 @@ static bool serve_bare(int fd)
 
 static bool serve_tis(int fd, const char *directory, int64_t window_ns)
 {
-    TPMLibtpmsConfig config = { sizeof(config), "tpm0", directory, TPM_VERSION_2_0 };
+    TPMLibtpmsConfig config = {
+        .size = sizeof(config),
+        .id = "tpm0",
+        .directory = directory,
+        .version = TPM_VERSION_2_0,
+    };
     GError *error = NULL;
     TisGuest guest = { 0 };
 

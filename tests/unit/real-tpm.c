@@ -141,7 +141,12 @@ void real_wait_ready(RealTPM *tpm)
 
 static TPMBackend *new_backend(RealTPM *tpm, GError **error)
 {
-    TPMLibtpmsConfig libtpms = { sizeof(libtpms), "tpm0", tpm->directory, tpm->version };
+    TPMLibtpmsConfig libtpms = {
+        .size = sizeof(libtpms),
+        .id = "tpm0",
+        .directory = tpm->directory,
+        .version = tpm->version,
+    };
     TPMEmulatorConfig emulator = { .size = sizeof(emulator), .id = "tpm0", .path = tpm->path };
 
     if (tpm->kind == REAL_LIBTPMS) {

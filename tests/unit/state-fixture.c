@@ -40,6 +40,8 @@ int state_tear_down(void **state)
         g_dir_close(dir);
     }
     g_rmdir(fixture->path);
+    tpm_state_key_unref(fixture->access.key);
+    tpm_state_key_unref(fixture->access.old_key);
     g_free(fixture->path);
     g_free(fixture);
     return 0;
@@ -49,7 +51,8 @@ void open_directory_as(StateFixture *fixture, TPMVersion version)
 {
     fixture->directory = tpm_state_directory_close(fixture->directory);
     g_clear_error(&fixture->error);
-    fixture->directory = tpm_state_directory_open(fixture->path, version, &fixture->error);
+    fixture->directory =
+        tpm_state_directory_open(fixture->path, version, &fixture->access, &fixture->error);
 }
 
 void open_directory_2_0(StateFixture *fixture)

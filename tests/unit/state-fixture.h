@@ -7,6 +7,7 @@
 
 typedef struct StateFixture {
     char *path;
+    TPMStateAccess access; /* what it is opened with; its keys are unreferenced at the end */
     TPMStateDirectory *directory;
     GError *error;
 } StateFixture;

@@ -220,7 +220,7 @@ static void test_a_second_tpm_is_refused(void **state)
 static void test_a_directory_in_use_by_another_is_refused(void **state)
 {
     Fixture *fixture = *state;
-    TPMStateDirectory *other = tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL);
+    TPMStateDirectory *other = tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL, NULL);
 
     assert_null(try_new(fixture, TPM_VERSION_2_0));
     assert_error(fixture, TPM_ERROR_IN_USE,
@@ -286,7 +286,7 @@ static void test_damaged_state_is_refused_and_left_alone(void **state)
 
 static void store_state(Fixture *fixture, TPMVersion version, const void *data, size_t size)
 {
-    TPMStateDirectory *directory = tpm_state_directory_open(fixture->path, version, NULL);
+    TPMStateDirectory *directory = tpm_state_directory_open(fixture->path, version, NULL, NULL);
 
     assert_true(tpm_state_directory_store(directory, TPM_STATE_PERMANENT, data, size, NULL));
     tpm_state_directory_close(directory);
@@ -349,7 +349,8 @@ static void test_bad_options_are_refused(void **state)
     assert_options_refused(fixture, "libtpms,id=tpm0,dir=x,version=3", TPM_ERROR_INVALID_OPTION,
                            "parameter 'version' is '3'; it must be 1.2 or 2.0");
     assert_options_refused(fixture, "libtpms,id=tpm0,path=x", TPM_ERROR_INVALID_OPTION,
-                           "libtpms: invalid parameter 'path'; it takes type, id, dir, version");
+                           "libtpms: invalid parameter 'path'; it takes type, id, dir, version, "
+                           "key-file, key-fd, convert, old-key-file, old-key-fd, counter");
 }
 
 static void test_options_make_a_tpm(void **state)
@@ -394,7 +395,12 @@ static void test_a_config_of_version_0_1_makes_a_tpm(void **state)
 static void test_a_bad_config_is_refused(void **state)
 {
     Fixture *fixture = *state;
-    TPMLibtpmsConfig config = { sizeof(config), "tpm0", fixture->path, TPM_VERSION_2_0 };
+    TPMLibtpmsConfig config = {
+        .size = sizeof(config),
+        .id = "tpm0",
+        .directory = fixture->path,
+        .version = TPM_VERSION_2_0,
+    };
 
     config.size = 8;
     assert_config_refused(fixture, &config,

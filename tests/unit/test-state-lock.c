@@ -22,7 +22,7 @@
 /* Is a second user, with whatever library, refused? */
 static void assert_in_use(StateFixture *fixture)
 {
-    assert_null(tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, &fixture->error));
+    assert_null(tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL, &fixture->error));
     assert_state_error(fixture, TPM_ERROR_IN_USE, IN_USE);
     g_clear_error(&fixture->error);
 }
@@ -38,7 +38,7 @@ static pid_t start_user(StateFixture *fixture)
 
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails */
-        bool opened = tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL) != NULL;
+        bool opened = tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL, NULL) != NULL;
 
         if (write(ready[1], opened ? "y" : "n", 1) == 1) {
             for (;;) {
