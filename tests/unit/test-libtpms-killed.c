@@ -39,6 +39,7 @@
 typedef enum NewsKind {
     NEWS_FOUND,   /* value: the number found in NV, 0 for none */
     NEWS_WRITTEN, /* value: the TPM has answered that this is written */
+    NEWS_COUNTER, /* value: that of the state, as the host hears it */
     NEWS_BROKEN,  /* value: the step that went wrong */
 } NewsKind;
 
@@ -180,15 +181,45 @@ static uint64_t find_number(const Nv *nv)
     return number;
 }
 
-static void run_until_killed(const char *path, const char *version)
+static void on_counter_changed(void *opaque, uint64_t counter)
+{
+    (void)opaque;
+    tell(NEWS_COUNTER, counter);
+}
+
+/* counter: what the host knows, who gives a key as well; NULL for one that does neither. */
+static void make_killed_backend(Fixture *fixture, TPMVersion version, const char *counter)
+{
+    static const uint8_t key[TPM_LIBTPMS_KEY_SIZE] = "thirty-two bytes, known to all.";
+    TPMLibtpmsConfig config = {
+        .size = sizeof(config),
+        .id = "tpm0",
+        .directory = fixture->path,
+        .version = version,
+    };
+
+    if (counter) {
+        config.key = key;
+        config.counter = g_ascii_strtoull(counter, NULL, 10);
+        config.counter_changed = on_counter_changed;
+    }
+    fixture->backend = tpmdev_backend_libtpms_new(&config, &fixture->error);
+    if (!fixture->backend) {
+        fprintf(stderr, "%s\n", fixture->error->message);
+        tell(NEWS_BROKEN, 0);
+    }
+    bind_client(fixture);
+    start_tpm(fixture);
+}
+
+static void run_until_killed(const char *path, const char *version, const char *counter)
 {
     Fixture fixture = { .path = g_strdup(path) };
     Nv nv = { &fixture, strcmp(version, "1.2") == 0 ? TPM_VERSION_1_2 : TPM_VERSION_2_0, 0 };
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     nv.size = nv.version == TPM_VERSION_2_0 ? NV_SIZE_2_0 : NV_SIZE_1_2;
-    make_backend(&fixture, nv.version);
-    start_tpm(&fixture);
+    make_killed_backend(&fixture, nv.version, counter);
     must_be(nv.version == TPM_VERSION_2_0 ? COMMAND(&fixture, startup_clear)
                                           : COMMAND(&fixture, startup_1_2),
             0, 4);
@@ -213,7 +244,9 @@ typedef struct Run {
     Fixture *fixture;
     GRand *random;
     const char *version;
+    bool has_key;      /* the state is encrypted, and the host keeps its counter */
     uint64_t written;  /* the last number known to be written */
+    uint64_t counter;  /* that of the state, as far as the host knows */
     unsigned overtook; /* rounds after which there was one more */
     unsigned cut;      /* rounds that left a store half done */
 } Run;
@@ -221,6 +254,7 @@ typedef struct Run {
 /* A pipe that this program, started again, writes its news to. */
 static pid_t start_round(const Run *run, int *news)
 {
+    g_autofree char *counter = g_strdup_printf("%" G_GUINT64_FORMAT, run->counter);
     int ends[2];
 
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -231,7 +265,7 @@ static pid_t start_round(const Run *run, int *news)
         if (dup2(ends[1], NEWS_FD) == NEWS_FD) {
             fcntl(NEWS_FD, F_SETFD, 0); /* it may have been that number already */
             execl("/proc/self/exe", "test-libtpms-killed", run->fixture->path, run->version,
-                  (char *)NULL);
+                  run->has_key ? counter : NULL, (char *)NULL);
         }
         _exit(1);
     }
@@ -253,6 +287,11 @@ static bool next_news(int fd, News *news)
 static void check_news(Run *run, const News *news)
 {
     assert_int_not_equal(news->kind, NEWS_BROKEN);
+    if (news->kind == NEWS_COUNTER) {
+        assert_true(news->value > run->counter);
+        run->counter = news->value;
+        return;
+    }
     if (news->kind == NEWS_FOUND) {
         /* What was acknowledged, or that and what was under way; never less. */
         assert_in_range(news->value, run->written, run->written + 1);
@@ -323,11 +362,16 @@ static void check_last(Run *run)
 }
 
 /* Returns how many of the kills fell into a store. */
-static unsigned kill_rounds(Fixture *fixture, const char *version, unsigned rounds)
+static unsigned kill_rounds(Fixture *fixture, const char *version, bool has_key, unsigned rounds)
 {
     const char *given = g_getenv("TPMDEV_TEST_SEED");
     guint32 seed = given ? (guint32)strtoul(given, NULL, 0) : g_random_int();
-    Run run = { .fixture = fixture, .random = g_rand_new_with_seed(seed), .version = version };
+    Run run = {
+        .fixture = fixture,
+        .random = g_rand_new_with_seed(seed),
+        .version = version,
+        .has_key = has_key,
+    };
 
     print_message("# TPM %s: TPMDEV_TEST_SEED=%u\n", version, seed);
     for (unsigned i = 0; i < rounds; i++) {
@@ -356,23 +400,30 @@ static int killed_set_up(void **state)
 static void test_a_tpm_2_0_killed_at_random_keeps_the_last_write_or_the_next(void **state)
 {
     /* If none of the kills fell into a store, they would show nothing. */
-    assert_true(kill_rounds(*state, "2.0", 200) > 0);
+    assert_true(kill_rounds(*state, "2.0", false, 100) > 0);
+}
+
+/* And the host, who keeps the counter, never finds the state older than what it was told. */
+static void test_an_encrypted_tpm_2_0_killed_at_random_is_never_older_than_its_counter(void **state)
+{
+    assert_true(kill_rounds(*state, "2.0", true, 100) > 0);
 }
 
 static void test_a_tpm_1_2_killed_at_random_keeps_the_last_write_or_the_next(void **state)
 {
-    kill_rounds(*state, "1.2", 10); /* each start makes a key, half a second's work */
+    kill_rounds(*state, "1.2", true, 10); /* each start makes a key, half a second's work */
 }
 
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         KILLED_TEST(test_a_tpm_2_0_killed_at_random_keeps_the_last_write_or_the_next),
+        KILLED_TEST(test_an_encrypted_tpm_2_0_killed_at_random_is_never_older_than_its_counter),
         KILLED_TEST(test_a_tpm_1_2_killed_at_random_keeps_the_last_write_or_the_next),
     };
 
-    if (argc == 3) {
-        run_until_killed(argv[1], argv[2]);
+    if (argc >= 3) {
+        run_until_killed(argv[1], argv[2], argv[3]); /* which is NULL in the end */
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
