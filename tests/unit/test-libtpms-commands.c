@@ -192,6 +192,64 @@ static void test_a_cancel_ends_the_making_of_a_key(void **state)
     assert_random(fixture);
 }
 
+static gpointer cancel_run(gpointer data)
+{
+    tpm_backend_cancel(data);
+    return NULL;
+}
+
+static void cancel_on_another_thread(Fixture *fixture)
+{
+    g_thread_join(g_thread_new("canceller", cancel_run, fixture->backend));
+}
+
+/*
+ * At moments before, in and after the work of libtpms, by threads that submitted nothing. Each
+ * command ends, cancelled or done, and the next one is not the worse for it.
+ */
+static void test_any_thread_may_cancel_at_any_moment(void **state)
+{
+    Fixture *fixture = *state;
+    unsigned cancelled = 0;
+
+    make_running(fixture);
+    for (unsigned i = 0; i < 18; i++) {
+        unsigned wanted = count_completed(fixture) + 1;
+
+        submit_key(fixture);
+        g_usleep(i % 6 * 200);
+        cancel_on_another_thread(fixture);
+        cancel_on_another_thread(fixture);
+        cancelled += key_was_cancelled(fixture, wanted);
+        assert_random(fixture);
+    }
+    assert_true(cancelled > 0);
+    unsigned wanted = count_completed(fixture) + 1;
+
+    submit_key(fixture); /* whom nobody cancels */
+    assert_false(key_was_cancelled(fixture, wanted));
+}
+
+/* libtpms has no way to; what it has for a TPM 2.0 would do nothing, or hit another command. */
+static void test_a_tpm_1_2_command_that_runs_is_not_cancelled(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_backend(fixture, TPM_VERSION_1_2);
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_1_2), 0);
+    unsigned wanted = count_completed(fixture) + 1;
+
+    hold_process(true);
+    backend_client_submit(fixture->client, 0, get_random_1_2, sizeof(get_random_1_2));
+    wait_for_first(&process_begun);
+    cancel_on_another_thread(fixture);
+    hold_process(false);
+    wait_completed(fixture, wanted);
+    assert_int_equal(tpm_header_code(fixture->client->response), 0);
+    assert_int_equal(count_cancels(), 0);
+}
+
 /* The flag that libtpms clears as it begins is set again, for as long as the command lasts. */
 static void test_a_cancel_before_libtpms_begins_is_not_lost(void **state)
 {
@@ -562,6 +620,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         COMMANDS_TEST(test_a_cancel_ends_the_making_of_a_key),
+        COMMANDS_TEST(test_any_thread_may_cancel_at_any_moment),
+        COMMANDS_TEST(test_a_tpm_1_2_command_that_runs_is_not_cancelled),
         COMMANDS_TEST(test_a_cancel_before_libtpms_begins_is_not_lost),
         COMMANDS_TEST(test_a_cancel_does_not_reach_the_next_command),
         COMMANDS_TEST(test_a_cancel_with_nothing_to_cancel_is_harmless),
