@@ -24,14 +24,15 @@ typedef struct KeySource {
 
 static KeySource key_source(const TPMLibtpmsConfig *config)
 {
-    return (
-        KeySource){ config->key, config->key_file, config->key_fd, "key", "key-file", "key-fd" };
+    return (KeySource){ config->key, config->key_file, config->key_fd, "TPMLibtpmsConfig.key",
+                        "key-file",  "key-fd" };
 }
 
 static KeySource old_key_source(const TPMLibtpmsConfig *config)
 {
-    return (KeySource){ config->old_key, config->old_key_file, config->old_key_fd,
-                        "old_key",       "old-key-file",       "old-key-fd" };
+    return (KeySource){ config->old_key,    config->old_key_file,
+                        config->old_key_fd, "TPMLibtpmsConfig.old_key",
+                        "old-key-file",     "old-key-fd" };
 }
 
 static unsigned count_given(const KeySource *source)

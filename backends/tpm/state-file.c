@@ -256,7 +256,7 @@ static bool parse_plain(const TPMStateFile *file, const uint8_t *bytes, size_t s
     }
     if (file->key && !file->convert) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
-                    "TPM state file '%s' is not encrypted, and there is the key of %s; give "
+                    "TPM state file '%s' is not encrypted, and there is the key from %s; give "
                     "convert=on to have it encrypted, or no key",
                     file->path, file->key->source);
         return false;
@@ -296,7 +296,7 @@ static bool no_key_fits(const TPMStateFile *file, GError **error)
                     file->path);
     } else {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
-                    "TPM state file '%s' was not encrypted with the key of %s%s%s, or its header "
+                    "TPM state file '%s' was not encrypted with the key from %s%s%s, or its header "
                     "was altered; give the key it was encrypted with",
                     file->path, file->key->source, file->old_key ? " or " : "",
                     file->old_key ? file->old_key->source : "");

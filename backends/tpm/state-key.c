@@ -54,7 +54,7 @@ TPMStateKey *tpm_state_key_new(const uint8_t bytes[TPM_STATE_KEY_SIZE], const ch
     uint8_t *page = page_new();
 
     if (!page) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "no memory for the key of %s: %s", option,
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "no memory for the key from %s: %s", option,
                     g_strerror(errno));
         return NULL;
     }
@@ -181,7 +181,7 @@ static void set_read_error(const char *source, int err, GError **error)
                     : err == ETIMEDOUT ? TPM_ERROR_TIMED_OUT
                                        : TPM_ERROR_IO;
 
-    g_set_error(error, TPMDEV_ERROR, code, "cannot read the key of %s: %s", source,
+    g_set_error(error, TPMDEV_ERROR, code, "cannot read the key from %s: %s", source,
                 g_strerror(err));
 }
 

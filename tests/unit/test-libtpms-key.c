@@ -91,7 +91,8 @@ static void test_a_tpm_keeps_its_state_encrypted(void **state)
     assert_nv(fixture);
     config.key = other_key;
     assert_refused(fixture, &config, TPM_ERROR_STATE_MISMATCH,
-                   "TPM state file 'DIR/permall' was not encrypted with the key of key, or its "
+                   "TPM state file 'DIR/permall' was not encrypted with the key from "
+                   "TPMLibtpmsConfig.key, or its "
                    "header was altered; give the key it was encrypted with");
     config.key = NULL;
     assert_refused(fixture, &config, TPM_ERROR_MISSING_OPTION,
@@ -127,7 +128,8 @@ static void test_a_tpm_is_encrypted_later_and_by_another_key_still_later(void **
     assert_true(state_contains(fixture, "libtpmdv"));
     config.key = key;
     assert_refused(fixture, &config, TPM_ERROR_STATE_MISMATCH,
-                   "TPM state file 'DIR/permall' is not encrypted, and there is the key of key; "
+                   "TPM state file 'DIR/permall' is not encrypted, and there is the key from "
+                   "TPMLibtpmsConfig.key; "
                    "give convert=on to have it encrypted, or no key");
     config.convert = true;
     make_with(fixture, &config);
@@ -218,7 +220,7 @@ static void test_bad_options_about_keys_are_refused(void **state)
     Fixture *fixture = *state;
 
     assert_options_refused(fixture, "key-file=/nowhere/at-all", TPM_ERROR_NOT_FOUND,
-                           "cannot read the key of key-file '/nowhere/at-all': No such file or "
+                           "cannot read the key from key-file '/nowhere/at-all': No such file or "
                            "directory");
     assert_options_refused(fixture, "key-file=/dev/null", TPM_ERROR_INVALID_OPTION,
                            "key-file '/dev/null' holds 0 bytes that are no key; it must be 32 "
@@ -248,6 +250,115 @@ static void test_bad_options_about_keys_are_refused(void **state)
     config.key_fd = -1;
     assert_refused(fixture, &config, TPM_ERROR_INVALID_OPTION,
                    "TPMLibtpmsConfig: key-fd and old-key-fd must be above 2");
+}
+
+/* ---- what is left of a key ---- */
+
+/* A key that is nowhere in this program but inverted; in a file whose writing leaves no copy. */
+static void write_hidden_key(const char *path, uint8_t inverted[TPM_LIBTPMS_KEY_SIZE])
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    for (unsigned i = 0; i < TPM_LIBTPMS_KEY_SIZE; i++) {
+        inverted[i] = (uint8_t)(i * 37 + 11);
+        uint8_t byte = (uint8_t)~inverted[i];
+
+        assert_int_equal(write(fd, &byte, 1), 1);
+    }
+    close(fd);
+}
+
+static unsigned count_in(const uint8_t *bytes, size_t size, const uint8_t *inverted)
+{
+    unsigned count = 0;
+
+    for (size_t at = 0; at + TPM_LIBTPMS_KEY_SIZE <= size; at++) {
+        size_t n = 0;
+
+        while (n < TPM_LIBTPMS_KEY_SIZE && bytes[at + n] == (inverted[n] ^ 0xFF)) {
+            n++;
+        }
+        count += n == TPM_LIBTPMS_KEY_SIZE;
+    }
+    return count;
+}
+
+/* How often is the key in the memory of this process? A sanitizer's own is too large to look at. */
+static unsigned count_in_memory(const uint8_t *inverted)
+{
+    enum { CHUNK = 1 << 20, MAPPING_MAX = 64 << 20 };
+    FILE *maps = fopen("/proc/self/maps", "re");
+    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    uint8_t *chunk = g_malloc(CHUNK);
+    unsigned long from, to;
+    char line[512], access[8];
+    unsigned count = 0;
+
+    assert_true(maps && memory >= 0);
+    while (fgets(line, sizeof(line), maps)) {
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, access) != 3 || access[1] != 'w' ||
+            to - from > MAPPING_MAX) {
+            continue;
+        }
+        for (unsigned long at = from; at < to; at += CHUNK) {
+            ssize_t n = pread(memory, chunk, MIN(CHUNK, to - at), (off_t)at);
+
+            count += n > 0 ? count_in(chunk, (size_t)n, inverted) : 0;
+            memset(chunk, 0, CHUNK); /* so that it is not found here */
+        }
+    }
+    g_free(chunk);
+    fclose(maps);
+    close(memory);
+    return count;
+}
+
+static void test_a_key_is_in_memory_once_and_then_not_at_all(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *path = file_path(fixture, "key");
+    g_autofree char *options = g_strdup_printf("key-file=%s", path);
+    uint8_t inverted[TPM_LIBTPMS_KEY_SIZE];
+
+    write_hidden_key(path, inverted);
+    make_from_string(fixture, options);
+    write_nv(fixture);
+    assert_int_equal(count_in_memory(inverted), 1);
+    drop_backend(fixture);
+    assert_int_equal(count_in_memory(inverted), 0);
+}
+
+static unsigned count_entries(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    unsigned count = 0;
+
+    while (g_dir_read_name(dir)) {
+        count++;
+    }
+    return count;
+}
+
+static void test_nothing_is_left_of_a_tpm_with_keys(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *path = write_key_file(fixture);
+    g_autofree char *options = g_strdup_printf("key-file=%s,convert=on", path);
+    TPMLibtpmsConfig wrong = config_of(fixture);
+    unsigned descriptors = 0;
+
+    wrong.key = other_key;
+    wrong.key_file = NULL;
+    for (unsigned i = 0; i < 20; i++) {
+        make_from_string(fixture, options);
+        drop_backend(fixture);
+        assert_null(tpmdev_backend_libtpms_new(&wrong, &fixture->error));
+        g_clear_error(&fixture->error);
+        if (i == 0) { /* so that what GLib and OpenSSL keep is there */
+            descriptors = count_entries("/proc/self/fd");
+        }
+    }
+    assert_int_equal(count_entries("/proc/self/fd"), descriptors);
 }
 
 /* ---- counters ---- */
@@ -400,6 +511,8 @@ int main(void)
         TEST(test_options_give_a_key_by_file_or_descriptor),
         TEST(test_options_convert),
         TEST(test_bad_options_about_keys_are_refused),
+        TEST(test_a_key_is_in_memory_once_and_then_not_at_all),
+        TEST(test_nothing_is_left_of_a_tpm_with_keys),
         TEST(test_the_host_hears_of_each_store_before_the_guest),
         TEST(test_state_that_was_rolled_back_is_refused),
         TEST(test_another_backend_has_no_counter),

@@ -186,12 +186,13 @@ static void test_another_key_is_refused(void **state)
     give_keys(fixture, 1, 0, false);
     store_all_kinds(fixture);
     give_keys(fixture, 2, 0, false);
-    assert_open_refused(fixture, TPM_ERROR_STATE_MISMATCH,
-                        "TPM state file 'DIR/permall' was not encrypted with the key of key-fd 7, "
-                        "or its header was altered; give the key it was encrypted with");
+    assert_open_refused(
+        fixture, TPM_ERROR_STATE_MISMATCH,
+        "TPM state file 'DIR/permall' was not encrypted with the key from key-fd 7, "
+        "or its header was altered; give the key it was encrypted with");
     give_keys(fixture, 2, 3, true);
     assert_open_refused(fixture, TPM_ERROR_STATE_MISMATCH,
-                        "TPM state file 'DIR/permall' was not encrypted with the key of key-fd 7 "
+                        "TPM state file 'DIR/permall' was not encrypted with the key from key-fd 7 "
                         "or old-key-fd 8, or its header was altered; give the key it was encrypted "
                         "with");
     give_keys(fixture, 1, 0, false);
@@ -218,7 +219,7 @@ static void test_state_that_is_not_encrypted_is_refused_where_there_is_a_key(voi
     store_all_kinds(fixture);
     give_keys(fixture, 1, 0, false);
     assert_open_refused(fixture, TPM_ERROR_STATE_MISMATCH,
-                        "TPM state file 'DIR/permall' is not encrypted, and there is the key of "
+                        "TPM state file 'DIR/permall' is not encrypted, and there is the key from "
                         "key-fd 7; give convert=on to have it encrypted, or no key");
     give_keys(fixture, 1, 2, false);
     open_directory_as(fixture, TPM_VERSION_2_0);
@@ -411,7 +412,7 @@ static void test_what_is_not_encrypted_is_not_taken_once_all_is(void **state)
     set_state_file(fixture, "permall", plain, size);
     assert_null(tpm_state_directory_load(fixture->directory, TPM_STATE_PERMANENT, &fixture->error));
     assert_state_error(fixture, TPM_ERROR_STATE_MISMATCH,
-                       "TPM state file 'DIR/permall' is not encrypted, and there is the key of "
+                       "TPM state file 'DIR/permall' is not encrypted, and there is the key from "
                        "key-fd 7; give convert=on to have it encrypted, or no key");
 }
 

@@ -138,10 +138,11 @@ static void test_a_file_that_cannot_be_read_is_refused(void **state)
     g_remove(fixture->path);
     read_file(fixture);
     assert_refused(fixture, TPM_ERROR_NOT_FOUND,
-                   "cannot read the key of key-file 'FILE': No such file or directory");
+                   "cannot read the key from key-file 'FILE': No such file or directory");
     assert_int_equal(g_mkdir(fixture->path, 0700), 0);
     read_file(fixture);
-    assert_refused(fixture, TPM_ERROR_IO, "cannot read the key of key-file 'FILE': Is a directory");
+    assert_refused(fixture, TPM_ERROR_IO,
+                   "cannot read the key from key-file 'FILE': Is a directory");
 }
 
 /* Whoever has the key opens it when somebody reads, and not before. */
@@ -205,7 +206,7 @@ static void test_a_descriptor_that_is_not_open_is_refused(void **state)
 
     fixture->key = tpm_state_key_read_fd(1000, "key-fd", &fixture->error);
     assert_refused(fixture, TPM_ERROR_IO,
-                   "cannot read the key of key-fd 1000: Bad file descriptor");
+                   "cannot read the key from key-fd 1000: Bad file descriptor");
 }
 
 /* What /proc tells of the mapping at an address: the line of its flags. */
