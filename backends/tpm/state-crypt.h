@@ -16,10 +16,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TPM_STATE_SALT_SIZE  32u
-#define TPM_STATE_NONCE_SIZE 12u
-#define TPM_STATE_CHECK_SIZE 16u
-#define TPM_STATE_TAG_SIZE   16u
+#define TPM_STATE_DIGEST_SIZE 32u
+#define TPM_STATE_SALT_SIZE   32u
+#define TPM_STATE_NONCE_SIZE  12u
+#define TPM_STATE_CHECK_SIZE  16u
+#define TPM_STATE_TAG_SIZE    16u
 
 /* What one file is encrypted with, and by what one knows that the host's key is the right one. */
 typedef struct TPMStateSecrets {
@@ -40,6 +41,10 @@ bool tpm_state_encrypt(const TPMStateSecrets *secrets, const uint8_t *header, si
 bool tpm_state_decrypt(const TPMStateSecrets *secrets, const uint8_t *header, size_t header_size,
                        const uint8_t *cipher, size_t size, const uint8_t tag[TPM_STATE_TAG_SIZE],
                        uint8_t *plain);
+
+/* SHA-256 over a header and what comes behind it. False when OpenSSL cannot. */
+bool tpm_state_digest(const uint8_t *header, size_t header_size, const uint8_t *payload,
+                      size_t size, uint8_t digest[TPM_STATE_DIGEST_SIZE]);
 
 /* Random bytes; the comparison of equal time; wiping. */
 bool tpm_state_random(uint8_t *bytes, size_t size);

@@ -28,14 +28,13 @@
 #define HEADER_TAG         88u
 #define HEADER_DIGEST_1    32u
 #define HEADER_SIZE_1      64u
-#define DIGEST_SIZE        32u
 #define AUTHENTICATED_SIZE HEADER_TAG
 
-G_STATIC_ASSERT(HEADER_DIGEST + DIGEST_SIZE == HEADER_CHECK);
+G_STATIC_ASSERT(HEADER_DIGEST + TPM_STATE_DIGEST_SIZE == HEADER_CHECK);
 G_STATIC_ASSERT(HEADER_SALT + TPM_STATE_SALT_SIZE == HEADER_CHECK);
 G_STATIC_ASSERT(HEADER_CHECK + TPM_STATE_CHECK_SIZE == HEADER_TAG);
 G_STATIC_ASSERT(HEADER_TAG + TPM_STATE_TAG_SIZE == TPM_STATE_HEADER_SIZE);
-G_STATIC_ASSERT(HEADER_DIGEST_1 + DIGEST_SIZE == HEADER_SIZE_1);
+G_STATIC_ASSERT(HEADER_DIGEST_1 + TPM_STATE_DIGEST_SIZE == HEADER_SIZE_1);
 
 static const uint8_t header_magic[] = { 'T', 'P', 'M', 'S', 'T', 'A', 'T', 'E' };
 
@@ -110,16 +109,11 @@ void tpm_state_content_clear(TPMStateContent *content)
 
 /* ---- writing ---- */
 
-static void compute_digest(const uint8_t *header, size_t header_size, const uint8_t *payload,
-                           size_t size, uint8_t digest[DIGEST_SIZE])
+/* Payload and digest. */
+static bool seal(uint8_t *bytes, const void *payload, size_t size)
 {
-    GChecksum *checksum = g_checksum_new(G_CHECKSUM_SHA256);
-    gsize digest_size = DIGEST_SIZE;
-
-    g_checksum_update(checksum, header, (gssize)header_size);
-    g_checksum_update(checksum, payload, (gssize)size);
-    g_checksum_get_digest(checksum, digest, &digest_size);
-    g_checksum_free(checksum);
+    memcpy(bytes + TPM_STATE_HEADER_SIZE, payload, size);
+    return tpm_state_digest(bytes, HEADER_DIGEST, payload, size, bytes + HEADER_DIGEST);
 }
 
 /* Salt, key check, payload and tag. */
@@ -151,12 +145,10 @@ uint8_t *tpm_state_file_make(const TPMStateFile *file, uint64_t counter, const v
     tpm_put_be32(bytes + HEADER_PROTECTION, file->key ? PROTECTION_AES_GCM : PROTECTION_NONE);
     tpm_put_be32(bytes + HEADER_LENGTH, (uint32_t)size);
     put_be64(bytes + HEADER_COUNTER, counter);
-    if (!file->key) {
-        memcpy(bytes + TPM_STATE_HEADER_SIZE, payload, size);
-        compute_digest(bytes, HEADER_DIGEST, payload, size, bytes + HEADER_DIGEST);
-    } else if (!encrypt(file, bytes, payload, size)) {
+    if (file->key ? !encrypt(file, bytes, payload, size) : !seal(bytes, payload, size)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
-                    "cannot write TPM state file '%s': OpenSSL cannot encrypt it", file->path);
+                    "cannot write TPM state file '%s': OpenSSL cannot %s it", file->path,
+                    file->key ? "encrypt" : "hash");
         return NULL;
     }
     *file_size = TPM_STATE_HEADER_SIZE + size;
@@ -237,11 +229,16 @@ static bool check_digest(const TPMStateFile *file, const uint8_t *bytes, size_t 
 {
     static const uint8_t zeros[TPM_STATE_CHECK_SIZE + TPM_STATE_TAG_SIZE];
     size_t at = header_size == HEADER_SIZE_1 ? HEADER_DIGEST_1 : HEADER_DIGEST;
-    uint8_t digest[DIGEST_SIZE];
+    uint8_t digest[TPM_STATE_DIGEST_SIZE];
 
-    compute_digest(bytes, at, bytes + header_size, size - header_size, digest);
-    if (memcmp(bytes + at, digest, DIGEST_SIZE) != 0 ||
-        memcmp(bytes + at + DIGEST_SIZE, zeros, header_size - at - DIGEST_SIZE) != 0) {
+    if (!tpm_state_digest(bytes, at, bytes + header_size, size - header_size, digest)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
+                    "cannot read TPM state file '%s': OpenSSL cannot hash it", file->path);
+        return false;
+    }
+    if (memcmp(bytes + at, digest, TPM_STATE_DIGEST_SIZE) != 0 ||
+        memcmp(bytes + at + TPM_STATE_DIGEST_SIZE, zeros,
+               header_size - at - TPM_STATE_DIGEST_SIZE) != 0) {
         return tpm_state_file_damaged(file, error, "its SHA-256 digest does not fit its content");
     }
     return true;

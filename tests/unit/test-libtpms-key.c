@@ -275,7 +275,7 @@ static unsigned count_in(const uint8_t *bytes, size_t size, const uint8_t *inver
     for (size_t at = 0; at + TPM_LIBTPMS_KEY_SIZE <= size; at++) {
         size_t n = 0;
 
-        while (n < TPM_LIBTPMS_KEY_SIZE && bytes[at + n] == (inverted[n] ^ 0xFF)) {
+        while (n < TPM_LIBTPMS_KEY_SIZE && (bytes[at + n] ^ inverted[n]) == 0xFF) {
             n++;
         }
         count += n == TPM_LIBTPMS_KEY_SIZE;
