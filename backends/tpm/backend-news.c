@@ -144,7 +144,7 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
 /* May the client be told on this thread, right now? */
 static bool may_deliver_here(TPMBackend *backend)
 {
-    return backend->own_context || backend->caller == g_thread_self() ||
+    return !backend->mailbox || backend->own_context || backend->caller == g_thread_self() ||
            g_main_context_is_owner(backend->context);
 }
 
@@ -200,6 +200,7 @@ static GSource *mailbox_new(TPMBackend *backend, GMainContext *context)
 void tpm_backend_report(TPMBackend *backend, const GError *error)
 {
     g_mutex_lock(&backend->lock);
+    tpm_statistics_error(&backend->statistics, error);
     g_clear_error(&backend->failure);
     backend->failure = g_error_copy(error);
     backend->news |= NEWS_FAILED;

@@ -3,7 +3,7 @@
  * What a backend counts, under its lock: one function for each thing that can happen. Its memory
  * is that of a table of known ordinals, whatever a guest sends.
  *
- * Used by backend.c (stage 4 of 6) alone.
+ * Used by backend.c and backend-news.c (stage 4 of 6) alone.
  */
 #ifndef TPM_STATISTICS_H
 #define TPM_STATISTICS_H

@@ -416,6 +416,24 @@ static void test_the_established_flag_is_told_when_it_changes(void **state)
 }
 
 /* The TPM's flag outlives the device; the next one must not take it as not set. */
+/* Nobody is there to be told, nor a context to tell it on; nothing complains. */
+static void test_a_tpm_without_a_device_may_say_what_it_likes(void **state)
+{
+    BackendFixture *fixture = *state;
+    GLogLevelFlags before = g_log_set_always_fatal(G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_ERROR);
+
+    for (unsigned i = 0; i < 2; i++) {
+        tpmdev_backend_set_established(fixture->backend, i == 0);
+        tpmdev_backend_set_link(fixture->backend, TPM_LINK_RESYNCHRONISING);
+        fixture_fail(fixture, "swtpm went away");
+        tpmdev_backend_recovered(fixture->backend);
+        fixture_bind_to_context(fixture);
+        tpm_backend_unbind(fixture->backend);
+    }
+    g_log_set_always_fatal(before);
+    assert_news(fixture, "E");
+}
+
 static void test_the_next_device_is_told_of_a_flag_that_is_set(void **state)
 {
     BackendFixture *fixture = *state;
@@ -688,6 +706,7 @@ int main(void)
         WITH_FIXTURE(test_nothing_speaks_against_migration_unless_the_class_says_so),
         WITH_FIXTURE(test_a_class_says_why_its_tpm_cannot_migrate),
         WITH_FIXTURE(test_the_established_flag_is_told_when_it_changes),
+        WITH_FIXTURE(test_a_tpm_without_a_device_may_say_what_it_likes),
         WITH_FIXTURE(test_the_next_device_is_told_of_a_flag_that_is_set),
         WITH_FIXTURE(test_a_flag_set_before_there_is_a_device_is_told_to_it),
         WITH_FIXTURE(test_a_second_device_is_told_that_the_backend_is_in_use),
