@@ -103,6 +103,12 @@ void tpm_options_set_lookup(TPMOptions *options, TPMChardevLookup lookup, void *
     options->lookup_opaque = opaque;
 }
 
+void tpm_options_get_lookup(const TPMOptions *options, TPMChardevLookup *lookup, void **opaque)
+{
+    *lookup = options->lookup;
+    *opaque = options->lookup_opaque;
+}
+
 const char *tpmdev_options_get(const TPMOptions *options, const char *name)
 {
     for (guint i = options->list->len; i > 0; i--) {

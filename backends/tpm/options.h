@@ -22,6 +22,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TPMOptions, tpm_options_free)
 /* Who resolves `chardev=` for tpmdev_options_get_socket(). */
 void tpm_options_set_lookup(TPMOptions *options, TPMChardevLookup lookup, void *opaque);
 
+void tpm_options_get_lookup(const TPMOptions *options, TPMChardevLookup *lookup, void **opaque);
+
 /*
  * Fail with TPM_ERROR_INVALID_OPTION, naming the first option that is neither in `always` nor in
  * `known` and listing those that are. Both are NULL-terminated; known may be NULL.

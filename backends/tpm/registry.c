@@ -18,6 +18,7 @@ static const TPMBackendClass *const builtin_classes[] = {
     &tpm_backend_emulator_class,
     &tpm_backend_passthrough_class,
     &tpm_backend_null_class,
+    &tpm_backend_fault_class,
 };
 
 static GMutex registry_lock;

@@ -262,9 +262,11 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  * and `spawn=on,state-dir=[,version=1.2|2.0][,log=][,log-level=][,seccomp=kill|log|none][,swtpm=]`,
  * all with `[,control-timeout=][,short-timeout=][,long-timeout=][,init-timeout=]` in milliseconds
  * and `[,checkpoint=on|off]`, which TPMEmulatorConfig explains;
- * `passthrough,id=[,path=][,cancel-path=][,fd=][,cancel-fd=]`; `null,id=[,version=1.2|2.0]`; and
- * what tpmdev_backend_register() added. May block for a bounded time: call it from a host's own
- * thread, not from a vCPU's.
+ * `passthrough,id=[,path=][,cancel-path=][,fd=][,cancel-fd=]`; `null,id=[,version=1.2|2.0]`;
+ * `fault,id=,backend=,what=delay|hang|size|truncated|longer|garbage|code|death|start` with
+ * `[,ordinal=][,nth=][,percent=][,seed=][,delay=][,bytes=][,code=][,byte=]`, which TPMFaultConfig
+ * explains; and what tpmdev_backend_register() added. May block for a bounded time: call it from a
+ * host's own thread, not from a vCPU's.
  *
  * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION,
  * TPM_ERROR_MISSING_OPTION, TPM_ERROR_NOT_FOUND for an unknown type or chardev, or what the
@@ -523,6 +525,86 @@ gboolean tpmdev_backend_passthrough_can_cancel(TPMBackend *backend, GError **err
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_null_new(const char *id, TPMVersion version, GError **error);
+
+/**
+ * TPMFault: what a backend of tpmdev_backend_fault_new() does wrong
+ * @TPM_FAULT_DELAY:     the response comes late
+ * @TPM_FAULT_HANG:      there is none, until the command is cancelled or the TPM is started again
+ * @TPM_FAULT_SIZE:      its size field says one byte more than there are
+ * @TPM_FAULT_TRUNCATED: its last bytes are missing
+ * @TPM_FAULT_LONGER:    there are more bytes than its size field says
+ * @TPM_FAULT_GARBAGE:   all of it but the size field is made of random bytes
+ * @TPM_FAULT_CODE:      it is nothing but a header with an error code
+ * @TPM_FAULT_DEATH:     the TPM fails, and is dead until it is started again
+ * @TPM_FAULT_START:     it does not start
+ *
+ * New faults are only ever added at the end.
+ */
+typedef enum TPMFault {
+    TPM_FAULT_DELAY,
+    TPM_FAULT_HANG,
+    TPM_FAULT_SIZE,
+    TPM_FAULT_TRUNCATED,
+    TPM_FAULT_LONGER,
+    TPM_FAULT_GARBAGE,
+    TPM_FAULT_CODE,
+    TPM_FAULT_DEATH,
+    TPM_FAULT_START,
+} TPMFault;
+
+/** The longest delay of TPM_FAULT_DELAY, in microseconds. */
+#define TPM_FAULT_DELAY_MAX 3600000000u
+
+/**
+ * TPMFaultConfig: a TPM with one fault
+ * @size:         sizeof(TPMFaultConfig), in bytes
+ * @id:           the backend's name
+ * @backend:      the TPM that gets the fault, serving no device; a reference is taken
+ * @fault:        what is wrong with it
+ * @ordinal:      it shows with commands of this ordinal; 0: with those of every one
+ * @nth:          it shows with the nth of these commands alone, counted from 1 on since the
+ *                backend was made; 0: with each. Of TPM_FAULT_START it is the nth start
+ * @percent:      it shows with so many of a hundred of them, 1 to 100, by chance; 0: with all
+ * @seed:         of all that is random: the same seed and commands give the same faults
+ * @delay_min_us: TPM_FAULT_DELAY: how late at least, in microseconds
+ * @delay_max_us: and at most, by chance; up to TPM_FAULT_DELAY_MAX; 0: as @delay_min_us
+ * @bytes:        TPM_FAULT_TRUNCATED: so many are missing; TPM_FAULT_LONGER: so many are there
+ *                too many, up to TPM_BUFFER_SIZE_MAX; 0: one
+ * @code:         TPM_FAULT_CODE: the code; 0: the one of a TPM that has failed
+ * @byte:         TPM_FAULT_DEATH: it dies before it has given this byte of its responses, counted
+ *                from 1 on over all of them; @ordinal, @nth and @percent do not matter then. 0: it
+ *                dies in place of the response to the command that they say
+ */
+typedef struct TPMFaultConfig {
+    size_t size;
+    const char *id;
+    TPMBackend *backend;
+    TPMFault fault;
+    uint32_t ordinal;
+    uint32_t nth;
+    uint32_t percent;
+    uint32_t seed;
+    uint32_t delay_min_us;
+    uint32_t delay_max_us;
+    uint32_t bytes;
+    uint32_t code;
+    uint64_t byte;
+} TPMFaultConfig;
+
+/**
+ * tpmdev_backend_fault_new: put a fault into a TPM, for tests
+ * @config: which one; copied
+ * @error:  where a failure is described
+ *
+ * To see what a guest, firmware or hypervisor makes of a TPM that misbehaves. All else is as with
+ * the TPM that @config names. Another fault is had by putting it into this backend.
+ *
+ * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION, TPM_ERROR_MISSING_OPTION
+ * without a TPM, TPM_ERROR_IN_USE when that serves a device, TPM_ERROR_IO when there is no thread
+ * for its I/O.
+ */
+TPMDEV_EXPORT
+TPMBackend *tpmdev_backend_fault_new(const TPMFaultConfig *config, GError **error);
 
 /** tpmdev_backend_ref: take a reference to @backend; returns it; any thread may call it */
 TPMDEV_EXPORT

@@ -26,6 +26,7 @@ static const struct {
     TOUCH(tpmdev_backend_emulator_new),
     TOUCH(tpmdev_backend_failed),
     TOUCH(tpmdev_backend_failed_in_cycle),
+    TOUCH(tpmdev_backend_fault_new),
     TOUCH(tpmdev_backend_get_buffer_size),
     TOUCH(tpmdev_backend_get_command_statistics),
     TOUCH(tpmdev_backend_get_context),

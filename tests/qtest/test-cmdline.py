@@ -29,12 +29,12 @@ MISTAKES = [
 
     ('unknown TPM type', ['-tpmdev', 'zz,id=tpm0'],
      ["-tpmdev zz,id=tpm0: parameter 'type' is 'zz'",
-      'expects a TPM backend type: libtpms, emulator, passthrough, null']),
+      'expects a TPM backend type: libtpms, emulator, passthrough, null, fault']),
     ("host's TPM that is not there", ['-tpmdev', 'passthrough,id=tpm0,path=@DIR@/none'],
      ["-tpmdev passthrough,id=tpm0,path=@DIR@/none: TPM backend 'tpm0': cannot open the TPM device "
       "'@DIR@/none'", 'No such file']),
     ('missing TPM type', ['-tpmdev', 'id=tpm0'],
-     ["-tpmdev id=tpm0: parameter 'type' is missing", 'libtpms, emulator, passthrough, null']),
+     ["-tpmdev id=tpm0: parameter 'type' is missing", 'libtpms, emulator, passthrough, null, fault']),
     ('missing id', ['-tpmdev', 'emulator,path=@DIR@/none'],
      ["-tpmdev emulator,path=@DIR@/none: emulator: parameter 'id' is missing"]),
     ('unknown parameter of a TPM', ['-tpmdev', 'null,id=tpm0,colour=red'],
@@ -429,7 +429,7 @@ def main():
                 ARCHES['aarch64'], FORMS[version])
     tap.run('starts as libqtest starts it', as_libqtest_starts_it, program)
     tap.run('options can stand in any order', order_does_not_matter, program)
-    for arguments, texts in ((['-tpmdev', 'help'], ['libtpms', 'emulator', 'passthrough', 'null']),
+    for arguments, texts in ((['-tpmdev', 'help'], ['libtpms', 'emulator', 'passthrough', 'null', 'fault']),
                              (['-device', 'help'], ['tpm-tis']),
                              (['-help'], ['-tpmdev', '-qtest']),
                              (['-version'], ['libtpmdev'])):

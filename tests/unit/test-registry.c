@@ -69,7 +69,7 @@ static void test_types_are_told_in_the_order_of_registration(void **state)
 {
     g_autofree const char **types = tpmdev_backend_get_types();
     static const char *const wanted[] = {
-        "libtpms", "emulator", "passthrough", "null", "paper", NULL,
+        "libtpms", "emulator", "passthrough", "null", "fault", "paper", NULL,
     };
 
     (void)state;
@@ -169,16 +169,16 @@ static void test_an_unknown_type_is_told_with_those_there_are(void **state)
     (void)state;
     assert_new_fails("stone,id=tpm0", TPM_ERROR_NOT_FOUND,
                      "parameter 'type' is 'stone'; it expects a TPM backend type: libtpms, "
-                     "emulator, passthrough, null, paper");
+                     "emulator, passthrough, null, fault, paper");
     assert_new_fails("type=,id=tpm0", TPM_ERROR_NOT_FOUND,
                      "parameter 'type' is ''; it expects a TPM backend type: libtpms, emulator, "
-                     "passthrough, null, paper");
+                     "passthrough, null, fault, paper");
 }
 
 static void test_a_missing_type_is_told_with_those_there_are(void **state)
 {
     const char *message = "parameter 'type' is missing; it expects a TPM backend type: libtpms, "
-                          "emulator, passthrough, null, paper";
+                          "emulator, passthrough, null, fault, paper";
 
     (void)state;
     assert_new_fails("id=tpm0", TPM_ERROR_MISSING_OPTION, message);
@@ -245,10 +245,10 @@ static void test_a_chardev_is_looked_up_by_the_callers_function(void **state)
 /* One file each fills them in; a member left out by mistake would be found by a guest. */
 static void test_a_builtin_class_is_a_whole_one(void **state)
 {
-    static const TPMBackendClass *const classes[] = { &tpm_backend_libtpms_class,
-                                                      &tpm_backend_emulator_class,
-                                                      &tpm_backend_passthrough_class,
-                                                      &tpm_backend_null_class };
+    static const TPMBackendClass *const classes[] = {
+        &tpm_backend_libtpms_class, &tpm_backend_emulator_class, &tpm_backend_passthrough_class,
+        &tpm_backend_fault_class, &tpm_backend_null_class
+    };
 
     (void)state;
     for (unsigned i = 0; i < G_N_ELEMENTS(classes); i++) {
