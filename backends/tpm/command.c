@@ -12,7 +12,11 @@
 #include "command.h"
 #include "ordinals.h"
 
-#define TPM12_ORD_CONTINUE_SELF_TEST 0x53u
+/* TPM 2.0 Part 3 "Testing"; TPM 1.2 Part 3 "Admin Testing". */
+#define TPM12_ORD_SELF_TEST_FULL      0x50u
+#define TPM12_ORD_CONTINUE_SELF_TEST  0x53u
+#define TPM2_CC_INCREMENTAL_SELF_TEST 0x142u
+#define TPM2_CC_SELF_TEST             0x143u
 
 void tpm_error_response(TPMVersion version, uint32_t code, uint8_t response[TPM_HEADER_SIZE])
 {
@@ -74,10 +78,36 @@ bool tpm_command_is_short(TPMVersion version, uint32_t ordinal)
     return row < n && ordinals[row].is_short;
 }
 
+/*
+ * TPM2_IncrementalSelfTest answers with the algorithms that are still to be tested: a list, which
+ * begins with their number, behind the size of the parameters if there are sessions.
+ */
+static bool nothing_is_to_do(const uint8_t *response, size_t size)
+{
+    size_t at = tpm_header_tag(response) == TPM2_ST_SESSIONS ? TPM_HEADER_SIZE + sizeof(uint32_t)
+                                                             : TPM_HEADER_SIZE;
+
+    return size >= at + sizeof(uint32_t) && tpm_get_be32(response + at) == 0;
+}
+
 bool tpm_command_ends_selftest(TPMVersion version, const uint8_t *command, size_t size,
                                const uint8_t *response, size_t response_size)
 {
+    if (size < TPM_HEADER_SIZE || response_size < TPM_HEADER_SIZE ||
+        tpm_header_code(response) != 0) {
+        return false;
+    }
+    uint32_t ordinal = tpm_header_code(command);
+
+    if (version == TPM_VERSION_1_2) {
+        return ordinal == TPM12_ORD_CONTINUE_SELF_TEST || ordinal == TPM12_ORD_SELF_TEST_FULL;
+    }
+    return ordinal == TPM2_CC_SELF_TEST ||
+           (ordinal == TPM2_CC_INCREMENTAL_SELF_TEST && nothing_is_to_do(response, response_size));
+}
+
+bool tpm_command_continues_selftest(TPMVersion version, const uint8_t *command, size_t size)
+{
     return version == TPM_VERSION_1_2 && size >= TPM_HEADER_SIZE &&
-           tpm_header_code(command) == TPM12_ORD_CONTINUE_SELF_TEST &&
-           response_size >= TPM_HEADER_SIZE && tpm_header_code(response) == TPM12_SUCCESS;
+           tpm_header_code(command) == TPM12_ORD_CONTINUE_SELF_TEST;
 }

@@ -90,8 +90,15 @@ bool tpm_response_check(const uint8_t *response, size_t size, size_t max);
 /* Does a TPM answer commands of this ordinal within microseconds, so that waiting pays? */
 bool tpm_command_is_short(TPMVersion version, uint32_t ordinal);
 
-/* Is this a successful TPM_ContinueSelfTest, and so the end of the TPM's self test? */
+/*
+ * Has the TPM tested itself in full with this command? TPM_SelfTestFull, TPM_ContinueSelfTest or
+ * TPM2_SelfTest that succeeded; TPM2_IncrementalSelfTest when it left nothing to be done. A TPM
+ * that goes on testing meanwhile says TPM_RC_TESTING, which is no success.
+ */
 bool tpm_command_ends_selftest(TPMVersion version, const uint8_t *command, size_t size,
                                const uint8_t *response, size_t response_size);
+
+/* Is it TPM_ContinueSelfTest, after which alone QEMU's devices show that? */
+bool tpm_command_continues_selftest(TPMVersion version, const uint8_t *command, size_t size);
 
 #endif /* TPM_COMMAND_H */

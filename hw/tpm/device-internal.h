@@ -24,6 +24,7 @@ struct TPMDevice {
     TPMHost host;
     void *opaque;
     TPMPPI ppi;
+    bool shows_selftest; /* of any command that ends one, not of TPM_ContinueSelfTest alone */
 
     GMutex lock;      /* for all below, and for the model */
     bool established; /* tpmEstablished as the backend last reported it */

@@ -72,8 +72,9 @@ static const char *const *interface_names(TPMInterface interface)
     static const char *const crb_names[] = { "localities",     "interrupts", "buffer",
                                              "buffer-address", "chunk",      "ppi",
                                              "ppi-address",    NULL };
-    static const char *const tis_names[] = { "drtm", "ppi", "ppi-address", NULL };
-    static const char *const spi_names[] = { "wait-states", NULL };
+    static const char *const tis_names[] = { "drtm", "ppi", "ppi-address", "selftest", NULL };
+    static const char *const spi_names[] = { "wait-states", "selftest", NULL };
+    static const char *const i2c_names[] = { "selftest", NULL };
 
     switch (interface) {
     case TPM_INTERFACE_CRB:
@@ -84,6 +85,7 @@ static const char *const *interface_names(TPMInterface interface)
     case TPM_INTERFACE_TIS_SPI:
         return spi_names;
     case TPM_INTERFACE_TIS_I2C:
+        return i2c_names;
     case TPM_INTERFACE_SPAPR:
         break;
     }
@@ -163,6 +165,7 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
                                  interface_names(config.interface), error) ||
         !config_from_options(options, &config, error) ||
         !tpm_options_get_switch(options, "drtm", &config.drtm, error) ||
+        !tpm_options_get_switch(options, "selftest", &config.selftest, error) ||
         !crb_config_from_options(options, &config, error) ||
         !ppi_from_options(options, &config, error)) {
         return NULL;

@@ -53,12 +53,14 @@ static bool members_check(const TPMDeviceConfig *config, GError **error)
 {
     bool is_crb = config->interface == TPM_INTERFACE_CRB;
     bool is_spi = config->interface == TPM_INTERFACE_TIS_SPI;
+    bool has_bit = !is_crb && config->interface != TPM_INTERFACE_SPAPR;
     const char *member = !is_crb && config->localities        ? "localities is for tpm-crb"
                          : !is_crb && config->interrupts      ? "interrupts is for tpm-crb"
                          : !is_crb && config->buffer_address  ? "buffer_address is for tpm-crb"
                          : !is_crb && config->chunk           ? "chunk is for tpm-crb"
                          : !is_spi && config->wait_states > 0 ? "wait_states is for tpm-tis-spi"
-                                                              : NULL;
+                         : !has_bit && config->selftest ? "selftest is for devices with TPM_STS"
+                                                        : NULL;
 
     if (member) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
@@ -140,6 +142,7 @@ static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
         config->completion_window_ns);
     device->model = device->frontend->create(device, config);
     tpm_ppi_init(&device->ppi, config);
+    device->shows_selftest = config->selftest;
     return device;
 }
 

@@ -159,11 +159,15 @@ bool tpm_request_is_due(const TPMRequest *request)
 static void finish(TPMDevice *device, const uint8_t *response, size_t size)
 {
     TPMRequest *request = &device->request;
-    bool selftest_done =
+    bool tested =
         tpm_command_ends_selftest(device->version, request->command, request->size, response, size);
+    bool shows = tested &&
+                 (device->shows_selftest ||
+                  tpm_command_continues_selftest(device->version, request->command, request->size));
 
+    device->statistics.self_tests += tested;
     request->state = REQUEST_IDLE;
-    device->frontend->done(device->model, response, size, selftest_done);
+    device->frontend->done(device->model, response, size, shows);
 }
 
 static void run_reject(TPMDevice *device)

@@ -159,13 +159,21 @@ typedef struct TPMDeviceConfig {
      * tpmdev_device_get_ppi() there as memory and has a TPMHost.clear_memory. Default 0: none.
      */
     uint64_t ppi_address;
+
+    /**
+     * TIS, on every bus: TPM_STS.selfTestDone is set by any command after which the TPM has tested
+     * itself in full: TPM_SelfTestFull, TPM_ContinueSelfTest, TPM2_SelfTest, and
+     * TPM2_IncrementalSelfTest that leaves nothing to be tested. Default false: by
+     * TPM_ContinueSelfTest of TPM 1.2 alone, as QEMU's devices do.
+     */
+    bool selftest;
 } TPMDeviceConfig;
 
 /** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
         sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
-            TPM_BASE_ADDRESS, false, false, 0, false, false, 0, 0                                  \
+            TPM_BASE_ADDRESS, false, false, 0, false, false, 0, 0, false                           \
     }
 
 /**
@@ -214,6 +222,8 @@ typedef struct TPMDeviceStatistics {
     uint64_t measurements;
     /** and of those that ended with none: the TPM failed, or more was written than it could take */
     uint64_t failed_measurements;
+    /** commands after which the TPM had tested itself in full */
+    uint64_t self_tests;
 } TPMDeviceStatistics;
 
 /**
@@ -244,7 +254,7 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  *            `tpm-tis` and `tpm-tis-device` take `drtm=on|off`, and all three `ppi=on|off`, which
  *            is off unless asked for, and `ppi-address=ADDRESS`, by default TPM_PPI_ADDRESS;
  *            `tpm-tis-spi` takes `wait-states=N`; `tpm-tis-i2c` and `tpm-spapr` take neither `irq`
- *            nor `base`
+ *            nor `base`; all but `tpm-crb` and `tpm-spapr` take `selftest=on|off`
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()

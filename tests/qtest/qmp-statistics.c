@@ -39,6 +39,7 @@ static void add_device(JsonBuilder *builder, TPMDevice *device)
     add_number(builder, "interrupts", statistics.interrupts);
     add_number(builder, "measurements", statistics.measurements);
     add_number(builder, "failed-measurements", statistics.failed_measurements);
+    add_number(builder, "self-tests", statistics.self_tests);
     json_builder_end_object(builder);
 }
 

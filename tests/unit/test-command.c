@@ -225,21 +225,55 @@ static bool ends_selftest(TPMVersion version, uint32_t ordinal, size_t size, uin
     return tpm_command_ends_selftest(version, command, size, response, response_size);
 }
 
-static void test_a_successful_continue_self_test_ends_the_self_test(void **state)
+static void test_a_self_test_that_succeeds_ends_the_self_test(void **state)
 {
     (void)state;
+    assert_true(ends_selftest(TPM_VERSION_1_2, 0x50, 10, 0, 10));
     assert_true(ends_selftest(TPM_VERSION_1_2, 0x53, 10, 0, 10));
     assert_true(ends_selftest(TPM_VERSION_1_2, 0x53, 55, 0, 51));
+    assert_true(ends_selftest(TPM_VERSION_2_0, 0x143, 11, 0, 10));
+    assert_true(ends_selftest(TPM_VERSION_2_0, 0x143, 20, 0, 23));
+}
+
+/* The list of what is to do, of `n` algorithms, with sessions or without. */
+static bool increment_ends_selftest(uint16_t tag, uint32_t n, size_t size)
+{
+    uint8_t command[] = { 0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x42, 0, 0, 0, 0 };
+    g_autofree uint8_t *response = g_malloc0(MAX(size, 20));
+    size_t at = tag == 0x8002 ? 14 : 10;
+
+    tpm_put_be16(response, tag);
+    tpm_put_be32(response + 2, (uint32_t)size);
+    tpm_put_be32(response + at, n);
+    uint8_t *exact = g_memdup2(response, size);
+    bool ends = tpm_command_ends_selftest(TPM_VERSION_2_0, command, sizeof(command), exact, size);
+
+    g_free(exact);
+    return ends;
+}
+
+static void test_an_increment_that_leaves_nothing_ends_the_self_test(void **state)
+{
+    (void)state;
+    assert_true(increment_ends_selftest(0x8001, 0, 14));
+    assert_true(increment_ends_selftest(0x8002, 0, 23));
+    assert_false(increment_ends_selftest(0x8001, 1, 16));
+    assert_false(increment_ends_selftest(0x8002, 1, 25));
+    assert_false(increment_ends_selftest(0x8001, 0, 13)); /* no whole number */
+    assert_false(increment_ends_selftest(0x8002, 0, 17));
+    assert_false(increment_ends_selftest(0x8001, 0, 10));
 }
 
 static void test_nothing_else_ends_the_self_test(void **state)
 {
     (void)state;
     assert_false(ends_selftest(TPM_VERSION_1_2, 0x53, 10, 9, 10));       /* it failed */
-    assert_false(ends_selftest(TPM_VERSION_1_2, 0x50, 10, 0, 10));       /* SelfTestFull */
+    assert_false(ends_selftest(TPM_VERSION_1_2, 0x51, 10, 0, 10));       /* SelfTestStartup */
+    assert_false(ends_selftest(TPM_VERSION_1_2, 0x143, 10, 0, 10));      /* of 2.0 */
     assert_false(ends_selftest(TPM_VERSION_1_2, 0x53000000, 10, 0, 10)); /* no such ordinal */
     assert_false(ends_selftest(TPM_VERSION_2_0, 0x53, 10, 0, 10));       /* no such command */
-    assert_false(ends_selftest(TPM_VERSION_2_0, 0x143, 10, 0, 10));      /* SelfTest of 2.0 */
+    assert_false(ends_selftest(TPM_VERSION_2_0, 0x143, 11, 0x90A, 10));  /* TPM_RC_TESTING */
+    assert_false(ends_selftest(TPM_VERSION_2_0, 0x144, 12, 0, 10));      /* Startup */
     assert_false(ends_selftest(TPM_VERSION_1_2, 0x53, 9, 0, 10));        /* no whole command */
     assert_false(ends_selftest(TPM_VERSION_1_2, 0x53, 10, 0, 9));        /* no whole response */
     assert_false(ends_selftest(TPM_VERSION_1_2, 0x53, 0, 0, 0));
@@ -264,7 +298,8 @@ int main(void)
         cmocka_unit_test(test_lookups_are_short_and_keys_are_not),
         cmocka_unit_test(test_ordinals_of_the_other_version_are_not_short),
         cmocka_unit_test(test_no_vendor_or_unknown_ordinal_is_short),
-        cmocka_unit_test(test_a_successful_continue_self_test_ends_the_self_test),
+        cmocka_unit_test(test_a_self_test_that_succeeds_ends_the_self_test),
+        cmocka_unit_test(test_an_increment_that_leaves_nothing_ends_the_self_test),
         cmocka_unit_test(test_nothing_else_ends_the_self_test),
     };
 

@@ -59,6 +59,31 @@ static void test_good_strings_make_the_device_they_describe(void **state)
     assert_good(machine, "tpm-tis,irq=3,irq=4,tpmdev=other,tpmdev=fake", 4, true);
 }
 
+/* On each bus that has TPM_STS: TPM2_SelfTest that succeeds is shown there. */
+static void test_selftest_of_the_string_shows_the_end_of_the_self_test(void **state)
+{
+    static const uint8_t self_test[] = { 0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 1 };
+    static const struct {
+        const char *options;
+        uint32_t sts;
+    } strings[] = {
+        { "tpm-tis,tpmdev=fake", 0x90 },
+        { "tpm-tis,tpmdev=fake,selftest=off", 0x90 },
+        { "tpm-tis,tpmdev=fake,selftest=on", 0x94 },
+        { "tpm-tis-device,tpmdev=fake,selftest=on", 0x94 },
+    };
+    TISMachine *machine = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++) {
+        machine->device = device_from(machine, strings[i].options, NULL);
+        assert_non_null(machine->device);
+        tis_request(machine, 0);
+        tis_start(machine, 0, self_test, sizeof(self_test));
+        assert_int_equal(tis_sts(machine, 0) & 0xFF, strings[i].sts);
+        tis_machine_unplug(machine);
+    }
+}
+
 /* The window of the string is in microseconds. */
 static void test_window_of_the_string_is_as_long_as_it_says(void **state)
 {
@@ -148,7 +173,7 @@ static const struct {
       "Property 'tpm-tis.tpmdev' can't find value ''; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=fake,color=red", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base, drtm, "
-      "ppi, ppi-address" },
+      "ppi, ppi-address, selftest" },
     { "tpm-tis,tpmdev=fake,irq=16", TPM_ERROR_INVALID_OPTION,
       "IRQ 16 is outside valid range of 0 to 15" },
     { "tpm-tis,tpmdev=fake,irq=4294967295", TPM_ERROR_INVALID_OPTION,
@@ -163,7 +188,7 @@ static const struct {
       "parameter 'window' is ''; it must be a number from 0 to 1000" },
     { "tpm-tis,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, drtm, "
-      "ppi, ppi-address" },
+      "ppi, ppi-address, selftest" },
     { "tpm-tis,tpmdev=fake,drtm=4", TPM_ERROR_INVALID_OPTION,
       "parameter 'drtm' is '4'; it must be on or off" },
     { "tpm-crb,tpmdev=fake,drtm=on", TPM_ERROR_INVALID_OPTION,
@@ -179,7 +204,7 @@ static const struct {
       "parameter 'chunk' is 'yes'; it must be on or off" },
     { "tpm-tis,tpmdev=fake,chunk=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base, drtm, "
-      "ppi, ppi-address" },
+      "ppi, ppi-address, selftest" },
     { "tpm-crb,tpmdev=fake,buffer=big", TPM_ERROR_INVALID_OPTION,
       "parameter 'buffer' is 'big'; it must be window or page" },
     { "tpm-crb,tpmdev=fake,buffer=page", TPM_ERROR_MISSING_OPTION,
@@ -202,25 +227,30 @@ static const struct {
       "ppi_address needs TPMHost.clear_memory: a guest may ask for its memory to be cleared" },
     { "tpm-tis,tpmdev=fake,wait-states=1", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base, "
-      "drtm, ppi, ppi-address" },
+      "drtm, ppi, ppi-address, selftest" },
     { "tpm-tis-spi,tpmdev=fake,wait-states=51", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: wait_states is 51; it must be from 0 to 50, the most Linux waits for" },
     { "tpm-tis-spi,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, "
-      "wait-states" },
+      "wait-states, selftest" },
     { "tpm-tis-i2c,tpmdev=fake,irq=5", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'irq'; it takes driver, tpmdev, window" },
+      "tpm-tis-i2c: invalid parameter 'irq'; it takes driver, tpmdev, window, selftest" },
     { "tpm-tis-i2c,tpmdev=fake,base=0xfed40000", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window" },
+      "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window, selftest" },
     { "tpm-tis-spi,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: invalid parameter 'ppi'; it takes driver, tpmdev, irq, window, base, "
-      "wait-states" },
+      "wait-states, selftest" },
+    { "tpm-crb,tpmdev=fake,selftest=on", TPM_ERROR_INVALID_OPTION,
+      "tpm-crb: invalid parameter 'selftest'; it takes driver, tpmdev, irq, window, base, "
+      "localities, interrupts, buffer, buffer-address, chunk, ppi, ppi-address" },
+    { "tpm-tis,tpmdev=fake,selftest=yes", TPM_ERROR_INVALID_OPTION,
+      "parameter 'selftest' is 'yes'; it must be on or off" },
     { "tpm-spapr,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
       "tpm-spapr: invalid parameter 'ppi'; it takes driver, tpmdev, window" },
     { "tpm-tis-i2c,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'ppi'; it takes driver, tpmdev, window" },
+      "tpm-tis-i2c: invalid parameter 'ppi'; it takes driver, tpmdev, window, selftest" },
     { "tpm-tis-i2c,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window" },
+      "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window, selftest" },
     { "tpm-spapr,tpmdev=fake", TPM_ERROR_MISSING_OPTION,
       "tpm-spapr needs TPMHost.dma_read; set dma_read, dma_write and send_crq, or use a device "
       "with "
@@ -336,6 +366,12 @@ static void test_each_bad_field_has_its_own_message(void **state)
     assert_bad_config(machine, &config,
                       "TPMDeviceConfig.localities is for tpm-crb; leave it unset for tpm-tis-spi");
     config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
+    config.interface = TPM_INTERFACE_CRB;
+    config.selftest = true;
+    assert_bad_config(machine, &config,
+                      "TPMDeviceConfig.selftest is for devices with TPM_STS; leave it unset for "
+                      "tpm-crb");
+    config = (TPMDeviceConfig)TPM_DEVICE_CONFIG_INIT;
     config.completion_window_ns = 1000000;
     machine->device = tpmdev_device_new(&config, machine->tpm->backend, NULL, NULL, NULL);
     assert_non_null(machine->device);
@@ -442,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_good_strings_make_the_device_they_describe),
         TEST(test_window_of_the_string_is_as_long_as_it_says),
+        TEST(test_selftest_of_the_string_shows_the_end_of_the_self_test),
         TEST(test_drtm_of_the_string_opens_locality_4),
         TEST(test_ppi_of_the_string_is_at_its_address),
         TEST(test_each_bad_string_has_its_own_message),

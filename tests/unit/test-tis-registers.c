@@ -328,7 +328,13 @@ static void test_sts_selftest_done_is_set_by_continue_self_test_of_1_2(void **st
     assert_int_equal(tis_sts(machine, 3) & 0xFF, 0x00);
 }
 
-static void test_sts_selftest_done_is_not_set_by_2_0(void **state)
+/* The numbers of a version's commands that end a self test. */
+static const uint8_t self_test_full[] = { 0, 0xC1, 0, 0, 0, 10, 0, 0, 0, 0x50 };
+static const uint8_t self_test_2_0[] = { 0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 1 };
+static const uint8_t increment_2_0[] = { 0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x42, 0, 0, 0, 0 };
+
+/* As QEMU's: a guest of a TPM 2.0 never sees it, nor one that sends TPM_SelfTestFull. */
+static void test_sts_selftest_done_is_set_by_nothing_else(void **state)
 {
     static const uint8_t command[] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0, 0x53 };
     TISMachine *machine = *state;
@@ -336,6 +342,55 @@ static void test_sts_selftest_done_is_not_set_by_2_0(void **state)
     tis_request(machine, 0);
     tis_start(machine, 0, command, sizeof(command));
     assert_int_equal(tis_sts(machine, 0), 0x04000A90);
+    tis_start(machine, 0, self_test_2_0, sizeof(self_test_2_0));
+    assert_int_equal(tis_sts(machine, 0), 0x04000A90);
+    assert_int_equal(tis_statistics(machine).self_tests, 1);
+}
+
+static void test_sts_selftest_done_is_not_set_by_self_test_full(void **state)
+{
+    static const uint8_t ok[] = { 0, 0xC4, 0, 0, 0, 10, 0, 0, 0, 0 };
+    TISMachine *machine = *state;
+
+    fake_backend_respond(machine->tpm, ok, sizeof(ok));
+    tis_request(machine, 0);
+    tis_start(machine, 0, self_test_full, sizeof(self_test_full));
+    assert_int_equal(tis_sts(machine, 0) & 0xFF, 0x90);
+    assert_int_equal(tis_statistics(machine).self_tests, 1);
+}
+
+static void check_selftest(TPMVersion version, const uint8_t *command, size_t size,
+                           const uint8_t *response, size_t response_size)
+{
+    TISMachine *machine = tis_machine_prepare(version, FAKE_FULL, TPM_BUFFER_SIZE_COMMON);
+
+    machine->config.selftest = true;
+    tis_machine_plug(machine);
+    fake_backend_respond(machine->tpm, response, response_size);
+    tis_request(machine, 0);
+    tis_start(machine, 0, command, size);
+    assert_int_equal(tis_sts(machine, 0) & 0xFF, 0x94);
+    fake_backend_fail(machine->tpm); /* what the guest knows of the TPM it knows still */
+    assert_int_equal(tis_sts(machine, 0) & 0xFF, 0x94);
+    tpmdev_backend_recovered(machine->tpm->backend);
+    assert_int_equal(tis_sts(machine, 0) & 0xFF, 0x94);
+    tpmdev_device_reset(machine->device);
+    tis_request(machine, 0);
+    assert_int_equal(tis_sts(machine, 0) & 0xFF, 0x00);
+    tis_machine_free(machine);
+}
+
+static void test_sts_selftest_done_is_set_by_all_if_asked_for(void **state)
+{
+    static const uint8_t ok_1_2[] = { 0, 0xC4, 0, 0, 0, 10, 0, 0, 0, 0 };
+    static const uint8_t ok_2_0[] = { 0x80, 0x01, 0, 0, 0, 10, 0, 0, 0, 0 };
+    static const uint8_t nothing_to_do[] = { 0x80, 0x01, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 0 };
+
+    (void)state;
+    check_selftest(TPM_VERSION_1_2, self_test_full, sizeof(self_test_full), ok_1_2, sizeof(ok_1_2));
+    check_selftest(TPM_VERSION_2_0, self_test_2_0, sizeof(self_test_2_0), ok_2_0, sizeof(ok_2_0));
+    check_selftest(TPM_VERSION_2_0, increment_2_0, sizeof(increment_2_0), nothing_to_do,
+                   sizeof(nothing_to_do));
 }
 
 /* ---- TPM_DATA_FIFO, TPM_XDATA_FIFO ---- */
@@ -478,7 +533,9 @@ int main(void)
         TEST_2_0(test_sts_events_are_in_their_lanes),
         TEST_2_0(test_sts_cancel_works_as_a_byte_write),
         TEST_1_2(test_sts_selftest_done_is_set_by_continue_self_test_of_1_2),
-        TEST_2_0(test_sts_selftest_done_is_not_set_by_2_0),
+        TEST_2_0(test_sts_selftest_done_is_set_by_nothing_else),
+        TEST_1_2(test_sts_selftest_done_is_not_set_by_self_test_full),
+        cmocka_unit_test(test_sts_selftest_done_is_set_by_all_if_asked_for),
         TEST_2_0(test_fifo_is_all_ones_for_others_than_the_active_locality),
         TEST_2_0(test_every_dword_from_80_to_bc_is_the_fifo),
         TEST_2_0(test_interface_id_of_2_0_is_00002100_until_it_is_locked),
