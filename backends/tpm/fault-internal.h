@@ -55,7 +55,8 @@ typedef struct FaultTPM {
 
     GMutex lock; /* for all below */
     FaultRule rule;
-    bool dead; /* the fault has ended it, or keeps it from starting */
+    unsigned cycle; /* of the last start: what is told of before is not of it */
+    bool dead;      /* the fault has ended it, or keeps it from starting */
 
     /* The calls of the TPM within: one thread at a time makes them. */
     bool running;

@@ -137,16 +137,17 @@ static void arm_timer(FaultTPM *fault)
     g_source_set_ready_time(fault->timer, fault->due_us);
 }
 
-static void tell_answer(FaultTPM *fault, const FaultOutcome *outcome, const GError *failure)
+static void tell_answer(FaultTPM *fault, unsigned cycle, const FaultOutcome *outcome,
+                        const GError *failure)
 {
     if (outcome->dies) {
         g_autoptr(GError) death =
             g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "TPM backend '%s' has died, as it was told to",
                         tpmdev_backend_get_id(fault->backend));
 
-        tpmdev_backend_failed(fault->backend, death);
+        tpmdev_backend_failed_in_cycle(fault->backend, cycle, death);
     } else if (failure) {
-        tpmdev_backend_failed(fault->backend, failure);
+        tpmdev_backend_failed_in_cycle(fault->backend, cycle, failure);
     } else {
         tpmdev_backend_complete(fault->backend, fault->response, outcome->size);
     }
@@ -169,6 +170,7 @@ static void settle(FaultTPM *fault)
         }
         return;
     }
+    unsigned cycle = fault->cycle;
     FaultOutcome outcome = fault->outcome;
     g_autoptr(GError) failure = g_steal_pointer(&fault->failure);
 
@@ -176,7 +178,7 @@ static void settle(FaultTPM *fault)
     fault->dead |= outcome.dies;
     fault->telling++;
     g_mutex_unlock(&fault->lock);
-    tell_answer(fault, &outcome, failure);
+    tell_answer(fault, cycle, &outcome, failure);
     g_mutex_lock(&fault->lock);
     if (--fault->telling == 0 && fault->dying) {
         g_cond_broadcast(&fault->told);
@@ -207,12 +209,13 @@ static void on_started(void *client, const GError *error)
 
     g_mutex_lock(&fault->lock);
     bool is_wanted = !fault->start_wanted && !fault->dead; /* else it is of before */
+    unsigned cycle = fault->cycle;
 
     inner_is_free(fault);
     run(fault);
     g_mutex_unlock(&fault->lock);
     if (is_wanted && error) {
-        tpmdev_backend_failed(fault->backend, error);
+        tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
     } else if (is_wanted) {
         tpmdev_backend_started(fault->backend);
     }
@@ -256,12 +259,13 @@ static void on_hashed(void *client, const GError *error)
 
     g_mutex_lock(&fault->lock);
     bool is_wanted = !fault->start_wanted;
+    unsigned cycle = fault->cycle;
 
     inner_is_free(fault);
     run(fault);
     g_mutex_unlock(&fault->lock);
     if (is_wanted && error) {
-        tpmdev_backend_failed(fault->backend, error);
+        tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
     } else if (is_wanted) {
         tpmdev_backend_hashed(fault->backend);
     }
@@ -280,8 +284,10 @@ static void on_failed(void *client, const GError *error)
 
     g_mutex_lock(&fault->lock);
     fault->executing = fault->is_answered = fault->lingering = false;
+    unsigned cycle = fault->cycle;
+
     g_mutex_unlock(&fault->lock);
-    tpmdev_backend_failed(fault->backend, error);
+    tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
 }
 
 static bool is_dead(FaultTPM *fault)
@@ -333,8 +339,10 @@ bool tpm_fault_bind(FaultTPM *fault, GError **error)
 static void fault_start(void *self, size_t buffer_size)
 {
     FaultTPM *fault = self;
+    unsigned cycle = tpmdev_backend_get_cycle(fault->backend);
 
     g_mutex_lock(&fault->lock);
+    fault->cycle = cycle;
     /* What was asked for before is not answered any more. */
     fault->executing = fault->is_answered = fault->lingering = false;
     fault->hash_wanted = fault->submit_wanted = fault->reset_wanted = false;
