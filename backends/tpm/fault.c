@@ -350,7 +350,6 @@ static void fault_start(void *self, size_t buffer_size)
     fault->dead = tpm_fault_rule_start(&fault->rule);
     fault->buffer_size = buffer_size;
     fault->start_wanted = !fault->dead;
-    fault->cancel_wanted = fault->busy;
     bool dead = fault->dead;
 
     run(fault);

@@ -30,7 +30,6 @@ void tpm_statistics_sent(TPMStatistics *statistics, uint32_t ordinal, bool is_ti
 {
     statistics->row = tpm_ordinal_find(statistics->version, ordinal);
     statistics->is_timed = is_timed;
-    statistics->has_response = false;
     statistics->total.ordinal = ordinal;
     statistics->total.sent_ns = is_timed ? now_ns : 0;
     statistics->total.commands++;
@@ -39,7 +38,6 @@ void tpm_statistics_sent(TPMStatistics *statistics, uint32_t ordinal, bool is_ti
 
 void tpm_statistics_responded(TPMStatistics *statistics, uint32_t code)
 {
-    statistics->has_response = true;
     statistics->total.responses++;
     if (code != 0) {
         statistics->total.error_codes++;
@@ -70,7 +68,7 @@ void tpm_statistics_answered(TPMStatistics *statistics, int64_t now_ns)
     const TPMOrdinal *ordinals = tpm_ordinals(statistics->version, &n);
     bool is_short = statistics->row < n && ordinals[statistics->row].is_short;
 
-    if (!statistics->is_timed || !statistics->has_response) {
+    if (!statistics->is_timed) {
         return;
     }
     /* A host's clock may be its guest's, which can be set back. */

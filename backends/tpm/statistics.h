@@ -26,7 +26,6 @@ typedef struct TPMStatistics {
     /* The command under way, or the last one. */
     size_t row;    /* in counts */
     bool is_timed; /* total.sent_ns is its time, and its end is awaited */
-    bool has_response;
 } TPMStatistics;
 
 void tpm_statistics_init(TPMStatistics *statistics, TPMVersion version);

@@ -271,6 +271,29 @@ def tpm_link_changed(program):
             assert backend['last-error'], backend
 
 
+def tpm_with_a_fault(program):
+    """It dies with the second command, and a reset brings it back."""
+    tpm = 'fault,id=tpm0,backend=null,,id=inner,what=death,nth=2'
+    with Machine([program, '-tpmdev', tpm, '-device', 'tpm-tis,tpmdev=tpm0']) as machine:
+        for _ in range(3):
+            command(machine, GET_RANDOM)
+        event = machine.qmp.wait_event()
+        assert event['event'] == 'X_TPM_LINK_CHANGED', event
+        message = "TPM backend 'tpm0' has died, as it was told to"
+        assert event['data'] == {'id': 'tpm0', 'link': 'gone', 'message': message}, event
+        backend = statistics(machine)['backend']
+        assert backend['failed'] and backend['last-error'] == message, backend
+        assert backend['errors'] == {'tpm': 1} and backend['failures'] == 1, backend
+        assert backend['commands'] == 2 and backend['responses'] == 1, backend
+        assert backend['failed-commands'] == 1 and backend['unsent-commands'] == 1, backend
+        assert machine.qmp.execute('system_reset') == {'return': {}}
+        events = [machine.qmp.wait_event() for _ in range(2)]
+        assert {'id': 'tpm0', 'link': 'connected'} in [event['data'] for event in events], events
+        command(machine, GET_RANDOM)
+        backend = statistics(machine)['backend']
+        assert not backend['failed'] and backend['responses'] == 2, backend
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--machine', required=True, help='our tpmdev-system-x86_64')
@@ -287,6 +310,7 @@ def main():
     tap.run('query-commands', query_commands, program)
     tap.run('x-query-tpm-stats', query_tpm_stats, program)
     tap.run('X_TPM_LINK_CHANGED', tpm_link_changed, program)
+    tap.run('a TPM with a fault', tpm_with_a_fault, program)
     tap.run('system_reset resets and tells so', system_reset, program)
     tap.run('quit tells why', shutdown_event, program,
             lambda machine: machine.qmp.execute('quit'), 'host-qmp-quit')

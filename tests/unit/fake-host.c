@@ -89,10 +89,15 @@ static void on_backend_link(void *opaque, TPMBackendLink link, const char *messa
     host->link_log[host->links++ % FAKE_HOST_LOG] = link;
     g_free(host->link_message);
     host->link_message = g_strdup(message);
+    void (*on_link)(FakeHost *) = host->on_link;
+    host->on_link = NULL;
     g_cond_broadcast(&host->changed);
     g_mutex_unlock(&host->lock);
 
     fake_host_probe(host);
+    if (on_link) {
+        on_link(host);
+    }
     g_mutex_lock(&host->lock);
     host->link_telling = false;
     g_mutex_unlock(&host->lock);

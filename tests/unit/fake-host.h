@@ -38,6 +38,7 @@ typedef struct FakeHost {
     char *link_message; /* the last one's, or NULL */
     bool link_twice;    /* a link was told twice, or two threads told one at once */
     bool link_telling;
+    void (*on_link)(struct FakeHost *host); /* what happens meanwhile, once */
 
     int64_t now_ns;
     int64_t step_ns; /* the clock moves by this each time it is looked at */

@@ -289,7 +289,8 @@ static void test_a_dead_tpm_is_dead_until_the_next_reset(void **state)
     }
     assert_int_equal(machine->tpm->submits, 2);
     assert_int_equal(fake_host_link(&machine->host), TPM_LINK_GONE);
-    tpmdev_backend_recovered(machine->tpm->backend); /* it is not the TPM within that failed */
+    fake_backend_fail(machine->tpm); /* the TPM within does not matter any more */
+    tpmdev_backend_recovered(machine->tpm->backend);
     assert_int_equal(fake_host_link(&machine->host), TPM_LINK_GONE);
     tpmdev_device_reset(machine->device);
     assert_int_equal(fake_host_link(&machine->host), TPM_LINK_CONNECTED);
@@ -434,6 +435,36 @@ static void test_a_tpm_without_poll_is_not_asked_to_linger(void **state)
         assert_good(machine);
     }
     assert_false(machine->tpm->linger);
+    tis_machine_free(machine);
+}
+
+/* While the device polls, only a call of its own brings the response. */
+static void test_a_response_waits_for_the_device_to_look(void **state)
+{
+    TISMachine *machine = tis_machine_prepare(TPM_VERSION_2_0, FAKE_BARE, TPM_BUFFER_SIZE_COMMON);
+    TPMFaultConfig config = fault_config(machine, TPM_FAULT_CODE);
+    TPMBackend *backend = fault_new(&config);
+    BackendClient client;
+
+    (void)state;
+    machine->tpm->submit_when = FAKE_WHEN_TOLD;
+    backend_client_bind(&client, backend, NULL);
+    assert_true(backend_client_start(&client, TPM_BUFFER_SIZE_COMMON));
+    for (unsigned i = 1; i <= 2; i++) {
+        tpm_backend_load(backend, 0, command_2_0, sizeof(command_2_0));
+        tpm_backend_submit(backend, true);
+        tpm_backend_poll(backend);
+        fake_backend_answer(machine->tpm);
+        assert_int_equal(client.completed, i - 1);
+        if (i == 1) {
+            tpm_backend_poll(backend);
+        } else {
+            tpm_backend_linger_end(backend);
+        }
+        assert_int_equal(client.completed, i);
+    }
+    backend_client_unbind(&client);
+    tpmdev_backend_unref(backend);
     tis_machine_free(machine);
 }
 
@@ -810,6 +841,7 @@ int main(void)
         TEST_2_0(test_chance_is_that_of_the_seed),
         TEST_2_0(test_the_completion_window_is_handed_on),
         cmocka_unit_test(test_a_tpm_without_poll_is_not_asked_to_linger),
+        cmocka_unit_test(test_a_response_waits_for_the_device_to_look),
         TEST_2_0(test_a_cancel_reaches_the_tpm_within),
         TEST_2_0(test_failure_recovery_and_link_are_handed_on),
         TEST_2_0(test_the_established_flag_is_handed_on),

@@ -188,6 +188,55 @@ static void test_the_last_call_carries_the_present_link(void **state)
     }
 }
 
+static gpointer recover(gpointer data)
+{
+    TISMachine *machine = data;
+
+    tpmdev_backend_recovered(machine->tpm->backend);
+    return NULL;
+}
+
+static gpointer recover_and_fail(gpointer data)
+{
+    TISMachine *machine = data;
+
+    tpmdev_backend_recovered(machine->tpm->backend);
+    fail_tpm(machine, "and again");
+    return NULL;
+}
+
+static void recover_meanwhile(FakeHost *host)
+{
+    g_thread_join(
+        g_thread_new("tpm", recover, G_STRUCT_MEMBER_P(host, -offsetof(TISMachine, host))));
+    assert_int_equal(fake_host_links(host), 1);
+}
+
+static void recover_and_fail_meanwhile(FakeHost *host)
+{
+    g_thread_join(g_thread_new("tpm", recover_and_fail,
+                               G_STRUCT_MEMBER_P(host, -offsetof(TISMachine, host))));
+}
+
+/* What changes while the host is being told waits until it has been. */
+static void test_one_thread_at_a_time_tells_the_host(void **state)
+{
+    TISMachine *machine = *state;
+
+    machine->host.on_link = recover_meanwhile;
+    fail_tpm(machine, "swtpm went away");
+    assert_link(machine, 2, TPM_LINK_CONNECTED, NULL);
+}
+
+static void test_a_link_that_is_again_what_was_told_is_no_news(void **state)
+{
+    TISMachine *machine = *state;
+
+    machine->host.on_link = recover_and_fail_meanwhile;
+    fail_tpm(machine, "swtpm went away");
+    assert_link(machine, 1, TPM_LINK_GONE, "swtpm went away");
+}
+
 /* ---- how often ---- */
 
 static unsigned flap_and_count(TISMachine *machine)
@@ -255,6 +304,8 @@ int main(void)
         WITH_MACHINE(test_a_host_that_does_not_care_is_not_called),
         WITH_MACHINE(test_the_hosts_context_is_told_how_it_stands),
         WITH_MACHINE(test_the_last_call_carries_the_present_link),
+        WITH_MACHINE(test_one_thread_at_a_time_tells_the_host),
+        WITH_MACHINE(test_a_link_that_is_again_what_was_told_is_no_news),
         WITH_MACHINE(test_a_flapping_tpm_does_not_flood_the_host),
         WITH_MACHINE(test_what_was_held_back_is_told_on_the_hosts_context),
         WITH_MACHINE(test_what_was_held_back_is_dropped_with_the_device),
