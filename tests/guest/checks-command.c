@@ -215,26 +215,3 @@ char *check_bulk(Guest *guest, unsigned count)
     }
     return NULL;
 }
-
-/* ---- a TPM that died ---- */
-
-char *check_dead_tpm(Guest *guest)
-{
-    uint32_t failure = guest->tpm2 ? 0x101 : 9;
-    unsigned tag = guest->tpm2 ? TPM2_NO_SESSIONS : 0x00C4;
-
-    for (unsigned i = 0; i < 3; i++) {
-        oversized_command(guest, guest->tpm2 ? 12 : 14);
-        uint32_t code = tpm_char_run(guest->fd, &guest->command, &guest->response);
-
-        if (code == TPM_CHAR_NO_RESPONSE) {
-            return g_strdup_printf("command %u: no response: %s", i, g_strerror(errno));
-        }
-        guest->response.at = 0;
-        if (code != failure || tpm_get_u16(&guest->response) != tag || guest->response.size != 10) {
-            return g_strdup_printf("command %u: code 0x%x in %u bytes", i, code,
-                                   guest->response.size);
-        }
-    }
-    return NULL;
-}

@@ -7,7 +7,8 @@
  * can be read in this folder.
  *
  * Arguments: the TPM's version, the device and a mode: `check`, `persist` (before and after a
- * reboot), `dead` (the TPM is killed on the way), `ppi`, `ppi-reject` and `ppi-none` (physical
+ * reboot), `dead` and `resume` (the TPM is killed on the way and comes back, without and with its
+ * volatile state), `ppi`, `ppi-reject` and `ppi-none` (physical
  * presence), `mor-linux` (the memory overwrite request), `bench COUNT`, `show` (for people),
  * `firmware` (what firmware left, for a comparison of two runs). They may be followed by COUNT and
  * the number of the interrupt that ACPI names for the device.
@@ -117,11 +118,30 @@ static bool wait_for_outside(void)
     return fgets(line, sizeof(line), stdin) != NULL;
 }
 
+/* What holds of a TPM that has come back, while the kernel and this program run on. */
+static bool run_after_return(Guest *guest, bool resumed)
+{
+    bool good = guest_report("the TPM is back without a reboot", check_return(guest));
+
+    if (resumed) {
+        good &= guest_report("its PCRs are what they were", check_pcrs_kept(guest));
+        good &=
+            guest_report("an object of the resource manager's is there", check_object_kept(guest));
+    } else {
+        good &= guest_report("its PCRs say that it was reset", check_pcrs_capped(guest));
+    }
+    good &= guest_report("NV storage is as it was", check_persistence_end(guest));
+    good &= guest_report("/dev/tpmrm0 answers again", check_resource_manager(guest));
+    good &= guest_report("a PCR extends as computed again", check_extend(guest));
+    good &= guest_report("NV storage can be written again", check_nv_of_two_kib(guest));
+    return good;
+}
+
 /*
- * The TPM's process is killed after the first READY and started anew after the second; the reboot
- * that follows finds it, with what it had stored.
+ * The TPM's process is killed after the first READY and started anew after the second, on what it
+ * had stored, with or without volatile state. It comes back, and the reboot that follows finds it.
  */
-static int run_dead(Guest *guest)
+static int run_dead(Guest *guest, bool resumed)
 {
     if (persistence_has_begun(guest)) {
         return run_persist(guest);
@@ -129,10 +149,12 @@ static int run_dead(Guest *guest)
     bool good =
         guest_report("NV storage is written before the TPM dies", check_persistence_begin(guest));
 
+    good &= guest_report("a key is made, and PCRs are read", check_death_prepared(guest));
     good &= wait_for_outside();
     good &=
         guest_report("a dead TPM answers with the failure of its version", check_dead_tpm(guest));
     good &= wait_for_outside();
+    good &= run_after_return(guest, resumed);
     return good ? 3 : 1;
 }
 
@@ -299,10 +321,11 @@ int main(int argc, char **argv)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 4) {
-        fputs("usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page|tpm-crb-arm|tpm-spapr "
-              "check|persist|dead|ppi|ppi-reject|ppi-none|mor-linux|show|firmware|bench|bulk "
-              "[COUNT [IRQ]]\n",
-              stderr);
+        fputs(
+            "usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page|tpm-crb-arm|tpm-spapr "
+            "check|persist|dead|resume|ppi|ppi-reject|ppi-none|mor-linux|show|firmware|bench|bulk "
+            "[COUNT [IRQ]]\n",
+            stderr);
         return 2;
     }
     if (!open_guest(&guest, strcmp(argv[1], "2.0") == 0, device_of(argv[2]))) {
@@ -313,8 +336,8 @@ int main(int argc, char **argv)
         return run_checks(&guest) ? 0 : 1;
     } else if (strcmp(mode, "persist") == 0) {
         return run_persist(&guest);
-    } else if (strcmp(mode, "dead") == 0) {
-        return run_dead(&guest);
+    } else if (strcmp(mode, "dead") == 0 || strcmp(mode, "resume") == 0) {
+        return run_dead(&guest, strcmp(mode, "resume") == 0);
     } else if (strcmp(mode, "ppi") == 0 || strcmp(mode, "ppi-reject") == 0) {
         return run_ppi(&guest, strcmp(mode, "ppi-reject") == 0);
     } else if (strcmp(mode, "ppi-none") == 0) {

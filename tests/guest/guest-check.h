@@ -20,9 +20,11 @@
 /* TPM 2.0 Part 2, "TPM_CC". */
 #define TPM2_NV_UNDEFINE_SPACE 0x122u
 #define TPM2_NV_DEFINE_SPACE   0x12Au
+#define TPM2_CREATE_PRIMARY    0x131u
 #define TPM2_NV_WRITE          0x137u
 #define TPM2_NV_READ           0x14Eu
 #define TPM2_NV_READ_PUBLIC    0x169u
+#define TPM2_READ_PUBLIC       0x173u
 #define TPM2_GET_CAPABILITY    0x17Au
 #define TPM2_GET_RANDOM        0x17Bu
 #define TPM2_HASH              0x17Du
@@ -139,7 +141,14 @@ char *check_too_large_command(Guest *guest);
 char *check_large_valid_command(Guest *guest);
 char *check_large_response(Guest *guest);
 char *check_bulk(Guest *guest, unsigned count);
+
+/* checks-death.c: a TPM whose process is killed and comes back */
+char *check_death_prepared(Guest *guest);
 char *check_dead_tpm(Guest *guest);
+char *check_return(Guest *guest);
+char *check_pcrs_kept(Guest *guest);
+char *check_pcrs_capped(Guest *guest);
+char *check_object_kept(Guest *guest);
 
 /* checks-nv.c: what the TPM keeps */
 char *check_nv_of_two_kib(Guest *guest);

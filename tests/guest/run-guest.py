@@ -455,9 +455,9 @@ def run_compare(run):
 
 
 def run_dead(run):
-    """swtpm is killed under the guest, and comes back before the guest reboots."""
+    """swtpm is killed under the guest and comes back while that runs, then the guest reboots."""
     run.start_swtpm()
-    with run.qemu("dead") as qemu:
+    with run.qemu(run.args.mode) as qemu:
 
         def kill_swtpm():
             run.swtpm.kill()
@@ -568,8 +568,9 @@ def run_bulk(run):
     report_swtpm_end(run)
 
 
-MODES = {"check": run_once, "bench": run_once, "nested": run_once, "irq": run_irq, "reboot": run_reboot,
-         "persist": run_persist, "dead": run_dead, "compare": run_compare, "bulk": run_bulk,
+MODES = {"check": run_once, "bench": run_once, "nested": run_once, "irq": run_irq,
+         "reboot": run_reboot, "persist": run_persist, "dead": run_dead, "resume": run_dead,
+         "compare": run_compare, "bulk": run_bulk,
          "ppi": run_ppi, "ppi-reject": run_ppi, "mor": run_mor, "mor-linux": run_mor_linux,
          "show": run_show,
          "fetch": run_fetch}
@@ -630,8 +631,10 @@ def parse_arguments():
             parser.error("mor needs --mor-guest")
         if args.architecture != "amd64":
             parser.error("mor is for --architecture amd64: its kernel is for a PC")
-    if args.mode == "dead" and args.tpmdev != "emulator":
-        parser.error("dead needs --tpmdev emulator: there is no other process to kill")
+    if args.mode in ("dead", "resume") and args.tpmdev != "emulator":
+        parser.error(f"{args.mode} needs --tpmdev emulator: there is no other process to kill")
+    if args.mode == "resume":
+        args.properties += ("," if args.properties else "") + "checkpoint=on"
     return args
 
 
