@@ -4,7 +4,8 @@
  * time at which it takes place, with each illness of its reply; and what guest and host see of it,
  * and how the TPM comes back.
  *
- * test-sick-swtpm.c makes each case come true, at each byte of the reply where it has a position.
+ * test-sick-exchanges.c makes each case come true, at each byte of the reply where it has a
+ * position.
  */
 #ifndef SICK_CASES_H
 #define SICK_CASES_H
