@@ -222,9 +222,20 @@ static void on_backend_error(void *opaque, const char *message)
     machine->told_count++;
 }
 
+static void on_backend_link(void *opaque, TPMBackendLink link, const char *message)
+{
+    SickMachine *machine = opaque;
+
+    if ((link == TPM_LINK_CONNECTED) != (message == NULL)) {
+        sick_wrong(machine, "the host was told of link %d with message '%s'", link, message);
+    }
+    machine->link = link;
+}
+
 static const TPMHost host_callbacks = {
     .size = sizeof(TPMHost),
     .backend_error = on_backend_error,
+    .backend_link = on_backend_link,
 };
 
 void sick_machine_init(SickMachine *machine, SickForm form, const char *directory)
@@ -290,6 +301,7 @@ void sick_plug(SickMachine *machine)
     config.localities = machine->form == SICK_CRB_2_0;
     config.drtm = machine->form != SICK_CRB_2_0;
     host.context = machine->context;
+    machine->link = TPM_LINK_CONNECTED;
     machine->device = tpmdev_device_new(&config, machine->backend, &host, machine, &error);
     if (!machine->device) {
         sick_wrong(machine, "%s", error->message);

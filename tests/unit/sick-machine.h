@@ -66,9 +66,10 @@ typedef struct SickMachine {
     unsigned lives;    /* of swtpm until then */
     unsigned looks;    /* at whether a command is done */
 
-    /* What the host was told: all messages, a line each. */
+    /* What the host was told: all messages, a line each; and how the way to the TPM stands. */
     GString *told;
     unsigned told_count;
+    TPMBackendLink link;
 } SickMachine;
 
 void sick_machine_init(SickMachine *machine, SickForm form, const char *directory);

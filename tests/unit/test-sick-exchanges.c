@@ -442,6 +442,49 @@ static void check_host(Run *run)
     }
 }
 
+static uint64_t count_errors(const TPMBackendStatistics *statistics)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < TPM_STATISTICS_ERRORS; i++) {
+        sum += statistics->errors[i];
+    }
+    return sum;
+}
+
+/* What a monitor shows of it, which is also what the host was told last. */
+static void check_statistics(Run *run, bool away)
+{
+    SickMachine *machine = machine_of(run);
+    TPMBackendStatistics statistics = { .size = sizeof(statistics) };
+
+    if (machine->wrong) {
+        return;
+    }
+    tpmdev_backend_get_statistics(machine->backend, &statistics);
+    if (statistics.failed != away || (statistics.link == TPM_LINK_CONNECTED) == away) {
+        sick_wrong(machine, "statistics tell of link %d, failed: %d; the TPM is %s",
+                   statistics.link, statistics.failed, away ? "away" : "there");
+    } else if (machine->link != statistics.link) {
+        sick_wrong(machine, "the host was told of link %d, statistics tell of %d", machine->link,
+                   statistics.link);
+    } else if (run->kase->host && run->kase->time != SICK_AT_CREATION &&
+               (count_errors(&statistics) == 0 ||
+                !strstr(statistics.last_error, machine->config.path))) {
+        sick_wrong(machine, "statistics tell of %" PRIu64 " errors, the last '%s'",
+                   count_errors(&statistics), statistics.last_error);
+    }
+}
+
+/* Is it certain that there is no TPM, before swtpm is made well? */
+static bool is_away(const Run *run)
+{
+    const SickCase *kase = run->kase;
+
+    return kase->guest == SICK_SEES_FAILURE &&
+           (kase->fault.illness == SICK_DIES || kase->fault.illness == SICK_HANGS);
+}
+
 /* Must the guest have got the very TPM back that it had? */
 static bool is_to_be_the_same(Run *run)
 {
@@ -500,6 +543,9 @@ static void check_recovery(Run *run)
     if (run->kase->host) {
         sick_until(machine, host_was_told_of_it, run->kase->host);
     }
+    if (is_away(run)) {
+        check_statistics(run, true);
+    }
     heal(run);
     if (run->kase->recovery == SICK_BY_RESET) {
         sick_reset(machine);
@@ -512,6 +558,7 @@ static void check_recovery(Run *run)
                        machine->told->str);
         }
     }
+    check_statistics(run, false);
     check_pcrs(run);
     /* And a reset mends all there may be. */
     sick_reset(machine);
