@@ -174,7 +174,7 @@ RealTPM *real_tpm_new(RealKind kind, TPMVersion version)
     return tpm;
 }
 
-static void remove_directory(const char *path)
+void real_remove_directory(const char *path)
 {
     GDir *directory = g_dir_open(path, 0, NULL);
     const char *name;
@@ -200,7 +200,7 @@ void real_tpm_free(RealTPM *tpm)
     if (tpm->pid) {
         real_swtpm_kill(tpm);
     }
-    remove_directory(tpm->directory);
+    real_remove_directory(tpm->directory);
     g_free(tpm->directory);
     g_free(tpm->path);
     g_free(tpm);

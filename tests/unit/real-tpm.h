@@ -34,6 +34,9 @@ bool real_swtpm_is_installed(void);
 RealTPM *real_tpm_new(RealKind kind, TPMVersion version);
 void real_tpm_free(RealTPM *tpm);
 
+/* A directory, with the files in it. */
+void real_remove_directory(const char *path);
+
 /* The same device without its guest; and the wait for its TPM. */
 void real_tpm_plug(RealTPM *tpm);
 void real_tpm_unplug(RealTPM *tpm);
