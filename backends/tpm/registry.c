@@ -14,11 +14,8 @@
 #include <string.h>
 
 static const TPMBackendClass *const builtin_classes[] = {
-    &tpm_backend_libtpms_class,
-    &tpm_backend_emulator_class,
-    &tpm_backend_passthrough_class,
-    &tpm_backend_null_class,
-    &tpm_backend_fault_class,
+    &tpm_backend_libtpms_class, &tpm_backend_emulator_class, &tpm_backend_passthrough_class,
+    &tpm_backend_null_class,    &tpm_backend_fault_class,
 };
 
 static GMutex registry_lock;
