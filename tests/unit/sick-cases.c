@@ -7,6 +7,7 @@
 #define ON_2_0 (1u << SICK_TIS_2_0 | 1u << SICK_CRB_2_0)
 #define ON_1_2 (1u << SICK_TIS_1_2)
 #define ON_ALL (ON_2_0 | ON_1_2)
+#define ON_CRB (1u << SICK_CRB_2_0)
 #define ON_TIS (1u << SICK_TIS_2_0 | 1u << SICK_TIS_1_2)
 
 /* An exchange, and when it takes place. */
@@ -33,8 +34,9 @@ static const Meeting meetings[] = {
     { SICK_AT_STARTUP, SICK_PROBE_2_0, 0, ON_2_0 },
     { SICK_AT_STARTUP, SICK_PROBE_1_2, 0, ON_1_2 },
     { SICK_AT_STARTUP, SICK_TPM_HASH, 0, ON_2_0 },
-    { SICK_AT_COMMAND, SICK_SET_LOCALITY, 0, ON_ALL },
-    { SICK_AT_COMMAND, SICK_COMMAND, 0, ON_ALL },
+    { SICK_AT_COMMAND, SICK_SET_LOCALITY, 0, ON_TIS },
+    { SICK_AT_COMMAND, SICK_COMMAND, 0, ON_TIS },
+    { SICK_AT_COMMAND, SICK_HEADED_COMMAND, 0, ON_CRB },
     { SICK_AT_CANCEL, SICK_CANCEL_TPM_CMD, 0, ON_ALL },
     { SICK_AT_ESTABLISHED, SICK_RESET_TPMESTABLISHED, 0, ON_2_0 },
     { SICK_AT_ESTABLISHED, SICK_GET_TPMESTABLISHED, 0, ON_2_0 },
@@ -93,7 +95,7 @@ typedef struct Saying {
         "ffffffff", NULL                                                                           \
     }
 #define A_REFUSAL "80010000000a00000143"
-#define IT_SAYS   "sent a response whose header says"
+#define IT_SAYS   "sent a response "
 #define BAD_SIZES                                                                                  \
     { "80010000000000000000", IT_SAYS }, { "80010000000500000000", IT_SAYS },                      \
         { "80010000000900000000", IT_SAYS }, { "8001ffffffff00000000", IT_SAYS },                  \
@@ -136,6 +138,12 @@ static const struct {
     [SICK_STORE_VOLATILE] = { "STORE_VOLATILE", { REFUSED } },
     [SICK_SHUTDOWN] = { "SHUTDOWN", { SHRUGGED } },
     [SICK_COMMAND] = { "a TPM command", { BAD_SIZES } },
+    [SICK_HEADED_COMMAND] = { "a TPM command",
+                              { BAD_SIZES,
+                                { "0000000a80010000000a0000000000000001", IT_SAYS },
+                                { "0000000a80010000000b0000000000000000", IT_SAYS },
+                                { "ffffffff80010000000a0000000000000000", IT_SAYS },
+                                { "80010000000a00000084", NULL } } },
     [SICK_TPM_STARTUP] = { "a TPM command",
                            { BAD_SIZES, { A_REFUSAL, "reset, and refused TPM_Startup" } } },
     [SICK_TPM_SHUTDOWN] = { "a TPM command", { BAD_SIZES, { A_REFUSAL, NULL } } },
@@ -280,6 +288,11 @@ static void add_without_answer(Builder *builder)
 
         kase->positions = illnesses[i] == SICK_IS_LATE ? 0 : builder->size;
         kase->host = told_of_silence(builder->meeting, illnesses[i]);
+        if (kase->time == SICK_AT_ESTABLISHED && illnesses[i] > SICK_DROPS) {
+            /* A command with a header does not wait for the control channel. */
+            kase->host = "did not answer ";
+            kase->guest = illnesses[i] == SICK_HANGS ? SICK_SEES_FAILURE : SICK_SEES_EITHER;
+        }
         if (illnesses[i] == SICK_DROPS || illnesses[i] == SICK_STOPS_SHORT) {
             kase->forms = one_of(kase->forms); /* much like the two before them */
         }
@@ -292,7 +305,7 @@ static void add_with_too_much(Builder *builder)
 
     for (size_t i = 0; i < G_N_ELEMENTS(longer); i++) {
         if (sick_exchange_is_command(builder->meeting->exchange)) {
-            set_host(add(builder, SICK_IS_LONG, longer[i]), "sent more than the ");
+            set_host(add(builder, SICK_IS_LONG, longer[i]), "sent ");
         } else {
             add_unasked(builder, SICK_IS_LONG, longer[i]);
         }
@@ -376,7 +389,7 @@ static void add_idle(GArray *cases)
         { SICK_STOP, SICK_SAYS, "00", SICK_SEES_EITHER, "sent bytes on the control channel" },
         { SICK_COMMAND, SICK_SAYS, "80010000000a00000000", SICK_SEES_EITHER,
           "sent bytes on the data channel" },
-        { SICK_STOP, SICK_HANGS, NULL, SICK_SEES_FAILURE, "did not answer SET_LOCALITY within" },
+        { SICK_STOP, SICK_HANGS, NULL, SICK_SEES_FAILURE, "did not answer " },
         { SICK_STOP, SICK_IS_REPLACED, NULL, SICK_SEES_FAILURE, "another TPM than the guest's" },
     };
 

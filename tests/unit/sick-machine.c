@@ -244,7 +244,8 @@ void sick_machine_init(SickMachine *machine, SickForm form, const char *director
     machine->form = form;
     machine->version = form == SICK_TIS_1_2 ? TPM_VERSION_1_2 : TPM_VERSION_2_0;
     machine->context = g_main_context_new();
-    machine->peer = sick_swtpm_new(machine->context, directory, machine->version);
+    machine->peer =
+        sick_swtpm_new(machine->context, directory, machine->version, form == SICK_CRB_2_0);
     machine->config.size = sizeof(machine->config);
     machine->config.id = "tpm0";
     machine->config.path = sick_swtpm_path(machine->peer);

@@ -320,11 +320,17 @@ static void serve_data(SickSwtpm *peer)
         close_fd(&peer->data_fd);
         return;
     }
-    SickExchange exchange = sick_tpm_command(command);
+    size_t header = sick_tpm_header(&peer->tpm, command);
+    SickExchange exchange = sick_tpm_command(command + header);
+    bool of_guest = exchange == SICK_COMMAND;
 
+    sick_tpm_respond(&peer->tpm, exchange, command + header, &response);
+    if (header > 0) {
+        sick_tpm_wrap(&response);
+        exchange = of_guest ? SICK_HEADED_COMMAND : exchange;
+    }
     peer->counts[exchange]++;
-    sick_tpm_respond(&peer->tpm, exchange, command, &response);
-    if (peer->hold && exchange == SICK_COMMAND) {
+    if (peer->hold && of_guest) {
         peer->held = response;
     } else {
         answer(peer, exchange, &response);
@@ -368,13 +374,15 @@ static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer 
 
 static GSourceFuncs source_funcs = { .dispatch = source_dispatch };
 
-SickSwtpm *sick_swtpm_new(GMainContext *context, const char *directory, TPMVersion version)
+SickSwtpm *sick_swtpm_new(GMainContext *context, const char *directory, TPMVersion version,
+                          bool headers)
 {
     static gint number;
     SickSwtpm *peer = g_new0(SickSwtpm, 1);
 
     peer->path = g_strdup_printf("%s/%d", directory, g_atomic_int_add(&number, 1));
     peer->tpm.version = version;
+    peer->tpm.headers = headers;
     peer->context = g_main_context_ref(context);
     peer->control_fd = -1;
     peer->data_fd = -1;

@@ -40,6 +40,7 @@ typedef enum SickExchange {
     SICK_UNKNOWN_MESSAGE,
     /* TPM commands */
     SICK_COMMAND,
+    SICK_HEADED_COMMAND, /* with its locality in front */
     SICK_TPM_STARTUP,
     SICK_TPM_SHUTDOWN,
     SICK_TPM_EXTEND,
@@ -75,8 +76,12 @@ typedef struct SickFault {
 
 typedef struct SickSwtpm SickSwtpm;
 
-/* Listens from here on, in the directory, under a name of its own. */
-SickSwtpm *sick_swtpm_new(GMainContext *context, const char *directory, TPMVersion version);
+/*
+ * Listens from here on, in the directory, under a name of its own. It may take commands with a
+ * header for their locality, as swtpm does with TPM 2.0, or not, as older ones.
+ */
+SickSwtpm *sick_swtpm_new(GMainContext *context, const char *directory, TPMVersion version,
+                          bool headers);
 void sick_swtpm_free(SickSwtpm *peer);
 
 const char *sick_swtpm_path(const SickSwtpm *peer);

@@ -46,6 +46,7 @@ static const struct {
     [SICK_SHUTDOWN] = { "SHUTDOWN", 4 },
     [SICK_UNKNOWN_MESSAGE] = { "an unknown message", 4 },
     [SICK_COMMAND] = { "a command", 0 },
+    [SICK_HEADED_COMMAND] = { "a command with a header", 0 },
     [SICK_TPM_STARTUP] = { "Startup", 10 },
     [SICK_TPM_SHUTDOWN] = { "Shutdown", 10 },
     [SICK_TPM_EXTEND] = { "PCR_Event", 10 },
@@ -65,6 +66,8 @@ size_t sick_exchange_size(SickExchange exchange, TPMVersion version)
 {
     if (exchange == SICK_COMMAND) {
         return version == TPM_VERSION_1_2 ? 18 : 16;
+    } else if (exchange == SICK_HEADED_COMMAND) {
+        return 4 + 16 + 4;
     }
     return exchanges[exchange].size;
 }
@@ -126,6 +129,7 @@ void sick_tpm_reply(SickTPM *tpm, SickExchange exchange, const uint8_t *message,
                     SickBytes *reply)
 {
     size_t size = exchanges[exchange].size;
+    uint32_t capabilities = tpm->headers ? 0xFFFF : 0x7FFF;
 
     switch (exchange) {
     case SICK_STOP:
@@ -162,6 +166,7 @@ void sick_tpm_reply(SickTPM *tpm, SickExchange exchange, const uint8_t *message,
     case SICK_PROBE_2_0:
     case SICK_PROBE_1_2:
     case SICK_COMMAND:
+    case SICK_HEADED_COMMAND:
     case SICK_TPM_STARTUP:
     case SICK_TPM_SHUTDOWN:
     case SICK_TPM_EXTEND:
@@ -173,7 +178,8 @@ void sick_tpm_reply(SickTPM *tpm, SickExchange exchange, const uint8_t *message,
     }
     put_be32(reply, result);
     if (size == 8) {
-        put_be32(reply, exchange == SICK_GET_CAPABILITY ? 0xFFFF : tpm->established << 24);
+        put_be32(reply,
+                 exchange == SICK_GET_CAPABILITY ? capabilities : (uint32_t)tpm->established << 24);
     } else if (size == 16) {
         put_be32(reply, tpm->buffer_size);
         put_be32(reply, 128);
@@ -295,6 +301,24 @@ void sick_tpm_respond(SickTPM *tpm, SickExchange exchange, const uint8_t *comman
         put_body(tpm, exchange, command, response);
     }
     response->data[5] = (uint8_t)response->size;
+}
+
+/* BE32 8, the locality, BE32 size of the command. */
+size_t sick_tpm_header(const SickTPM *tpm, const uint8_t *command)
+{
+    return tpm->headers && be32(command) == 8 ? 9 : 0;
+}
+
+/* BE32 size, the response, BE32 0. */
+void sick_tpm_wrap(SickBytes *response)
+{
+    SickBytes bare = *response;
+
+    response->size = 0;
+    put_be32(response, (uint32_t)bare.size);
+    memcpy(response->data + response->size, bare.data, bare.size);
+    response->size += bare.size;
+    put_be32(response, 0);
 }
 
 void sick_tpm_forget(SickTPM *tpm)

@@ -19,6 +19,7 @@ typedef struct SickBytes {
 
 typedef struct SickTPM {
     TPMVersion version;
+    bool headers; /* it takes commands with their locality in front */
 
     /* What a process keeps. */
     bool running;      /* INIT came last, not STOP */
@@ -43,6 +44,12 @@ SickExchange sick_tpm_command(const uint8_t *command);
 /* The reply to a message; result is that of SET_DATAFD, else 0. */
 void sick_tpm_reply(SickTPM *tpm, SickExchange exchange, const uint8_t *message, uint32_t result,
                     SickBytes *reply);
+
+/* Bytes of what is in front of such a command; 0: it is an ordinary one. */
+size_t sick_tpm_header(const SickTPM *tpm, const uint8_t *command);
+
+/* The response to a command that was sent so. */
+void sick_tpm_wrap(SickBytes *response);
 
 /* The response to a command. */
 void sick_tpm_respond(SickTPM *tpm, SickExchange exchange, const uint8_t *command,

@@ -97,7 +97,9 @@ static bool host_was_told_of_it(SickMachine *machine)
 
 static bool command_has_arrived(SickMachine *machine)
 {
-    return sick_swtpm_state(machine->peer).counts[SICK_COMMAND] > 0;
+    SickState state = sick_swtpm_state(machine->peer);
+
+    return state.counts[SICK_COMMAND] + state.counts[SICK_HEADED_COMMAND] > 0;
 }
 
 /* The guest tries again, as long as need be; a TPM that lost its start is started by the guest. */
@@ -291,8 +293,10 @@ static void run_checkpoint(Run *run)
 
 static void run_new_channel(Run *run)
 {
-    static const SickFault silence = { SICK_COMMAND, 0, SICK_STOPS_SHORT, 0, NULL };
     SickMachine *machine = machine_of(run);
+    bool headed = machine->form == SICK_CRB_2_0;
+    SickFault silence = { headed ? SICK_HEADED_COMMAND : SICK_COMMAND, 0, SICK_STOPS_SHORT, 0,
+                          NULL };
 
     begin_running(run);
     sick_swtpm_arm(machine->peer, &silence);
