@@ -252,8 +252,7 @@ static void hands_shaken(Emulator *emulator)
         emulator->step = STEP_ASK_BUFFER_SIZE;
         break;
     case GOAL_STARTED:
-        /* One that runs may have been used by another before. */
-        emulator->started = emulator->started || emulator->probe_code == 0;
+        emulator->started = emulator->probe_code == 0; /* by whomever */
         tpm_emulator_power_cycle(emulator);
         break;
     case GOAL_RETURN:
@@ -515,8 +514,33 @@ static bool is_draining(const Emulator *emulator)
     return false;
 }
 
+/* Is the handshake of the way back under way? */
+static bool is_shaking_hands(const Emulator *emulator)
+{
+    return emulator->returning && emulator->control_fd >= 0 && !emulator->shaken &&
+           emulator->step != STEP_NONE;
+}
+
+/*
+ * It leads to the power cycle now. A second connection would be one more for swtpm to get rid of,
+ * and it may have no room for it. The time for a start is shorter than that for a return.
+ */
+static void take_over_handshake(Emulator *emulator)
+{
+    EmulatorStep step = emulator->step;
+
+    forget(emulator);
+    emulator->step = step;
+    emulator->request_deadline = 0;
+    emulator->data_deadline = 0;
+}
+
 void tpm_emulator_begin_start(Emulator *emulator)
 {
+    if (is_shaking_hands(emulator)) {
+        take_over_handshake(emulator);
+        return;
+    }
     forget(emulator);
     if (emulator->control_fd >= 0 && !emulator->shaken) {
         tpm_emulator_disconnect(emulator); /* a start or a return that was left half way */

@@ -436,6 +436,49 @@ static void test_a_start_in_the_middle_of_a_return_takes_its_place(void **state)
     emulator_test_end(&test);
 }
 
+static void test_a_start_takes_over_the_handshake_of_a_return(void **state)
+{
+    static const char *const script[] = { GONE,         SET_DATAFD,  "wait",  OK,
+                                          PROBE_2_0,    FAILURE_2_0, CAPABLE, START,
+                                          AT_LOCALITY0, RESPONSE,    GOODBYE, NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    start_and_lose(&test, script);
+    emulator_test_pass(&test, 5);
+    assert_true(fake_swtpm_reached(test.fake, 2));
+    emulator_test_pass(&test, 4999); /* of which nothing counts for the start */
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
+    emulator_test_pass(&test, 4999);
+    assert_int_equal(test.client.started, 1);
+    fake_swtpm_go(test.fake);
+    g_mutex_lock(&test.client.lock);
+    while (test.client.started < 2) {
+        g_cond_wait(&test.client.changed, &test.client.lock);
+    }
+    g_mutex_unlock(&test.client.lock);
+    assert_null(test.client.start_error);
+    emulator_test_run(&test, 0, 3, 0);
+    emulator_test_end(&test);
+}
+
+static void test_a_start_that_takes_over_has_its_own_deadline(void **state)
+{
+    static const char *const script[] = { GONE, SET_DATAFD, "wait", "c eof", NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    start_and_lose(&test, script);
+    emulator_test_pass(&test, 5);
+    assert_true(fake_swtpm_reached(test.fake, 2));
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
+    emulator_test_pass(&test, 5000);
+    assert_int_equal(test.client.started, 2);
+    assert_contains(test.client.start_error, "did not answer SET_DATAFD within 5000 ms");
+    fake_swtpm_go(test.fake);
+    emulator_test_end(&test);
+}
+
 /* ---- after a time-out ---- */
 
 /* A cancel's answer comes after the command's, and is no other message's. */
@@ -512,6 +555,8 @@ int main(void)
         cmocka_unit_test(test_a_refused_data_channel_is_tried_again),
         cmocka_unit_test(test_a_start_that_failed_is_made_up_for),
         cmocka_unit_test(test_a_start_in_the_middle_of_a_return_takes_its_place),
+        cmocka_unit_test(test_a_start_takes_over_the_handshake_of_a_return),
+        cmocka_unit_test(test_a_start_that_takes_over_has_its_own_deadline),
         cmocka_unit_test(test_a_late_reply_is_not_that_of_the_next_message),
         cmocka_unit_test(test_the_new_data_channel_may_take_as_long_as_a_command),
     };
