@@ -6,6 +6,7 @@
 #include "children.h"
 #include "emulator-internal.h"
 #include "spawn-fixture.h"
+#include "swtpm-spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -51,6 +54,7 @@ static void test_the_state_is_for_its_owner_and_lasts(void **state)
 {
     Swtpm *swtpm = *state;
     g_autofree char *path = spawn_below(swtpm, "tpm2-00.permall");
+    g_autofree char *lock = spawn_below(swtpm, ".lock");
     g_autofree char *before = NULL, *after = NULL;
     gsize size_before, size_after;
     GStatBuf status;
@@ -58,6 +62,8 @@ static void test_the_state_is_for_its_owner_and_lasts(void **state)
     spawn_end(swtpm);
     assert_int_equal(g_stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
+    assert_int_equal(g_stat(lock, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600); /* swtpm has no option for this one */
     assert_true(g_file_get_contents(path, &before, &size_before, NULL));
     spawn_begin(swtpm);
     spawn_end(swtpm);
@@ -201,6 +207,54 @@ static void test_a_host_without_standard_descriptors_works(void **state)
     assert_true(g_str_has_prefix(out, "pipe:"));
 }
 
+/* The child's descriptors have the numbers the host's had, in whatever order. */
+static void test_low_descriptors_are_not_mixed_up(void **state)
+{
+    static char script[] = "[ $(readlink /proc/$$/fd/0) = /dev/null ] || exit 1\n"
+                           "case $(readlink /proc/$$/fd/1) in pipe:*) ;; *) exit 2;; esac\n"
+                           "case $(readlink /proc/$$/fd/3) in socket:*) ;; *) exit 3;; esac\n"
+                           "[ $(readlink /proc/$$/cwd) = / ] && exit 7\n";
+    char *argv[] = { "/bin/sh", "-c", script, NULL };
+    char *environment[] = { "PATH=/usr/bin:/bin", NULL };
+    int saved[8], pair[2], ends[2];
+    SwtpmSpawn spawn = { .argv = argv, .environment = environment };
+    SwtpmSpawned spawned, spawned_not;
+    g_autoptr(GError) error = NULL;
+    int status = 0;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    spawn.directory_fd = fcntl(open("/", O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, 100);
+    spawn.channel_fd = fcntl(pair[1], F_DUPFD_CLOEXEC, 100);
+    spawn.output_fd = fcntl(ends[1], F_DUPFD_CLOEXEC, 100);
+    for (int fd = 0; fd < 8; fd++) {
+        saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+        close(fd);
+    }
+    bool good = tpm_swtpm_spawn(&spawn, &spawned, NULL);
+
+    argv[0] = "/nonexistent";
+    bool strange = tpm_swtpm_spawn(&spawn, &spawned_not, &error);
+
+    close(spawned.pid_fd); /* it has a low number, too */
+    for (int fd = 0; fd < 8; fd++) {
+        if (saved[fd] >= 0) {
+            dup2(saved[fd], fd);
+            close(saved[fd]);
+        }
+    }
+    assert_true(good);
+    assert_false(strange);
+    spawn_assert_contains(error->message, "cannot run '/nonexistent': No such file");
+    assert_int_equal(waitpid(spawned.pid, &status, 0), spawned.pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+    close(spawn.directory_fd);
+    close(spawn.channel_fd);
+    close(spawn.output_fd);
+}
+
 static guint64 signal_mask(pid_t pid, const char *name)
 {
     g_autofree char *text = children_status(pid, name);
@@ -300,8 +354,8 @@ static void test_what_the_environment_says_to_swtpm_is_not_passed_on(void **stat
     gsize size;
 
     assert_true(g_file_get_contents(path, &environment, &size, NULL));
-    assert_null(g_strstr_len(environment, (gssize)size, "TPM_PATH"));
-    assert_null(g_strstr_len(environment, (gssize)size, "TPM_PORT"));
+    assert_null(memmem(environment, size, "TPM_PATH", 8));
+    assert_null(memmem(environment, size, "TPM_PORT", 8));
 }
 
 /* ---- the log ---- */
@@ -474,6 +528,7 @@ int main(void)
         SPAWN_BARE(test_no_descriptor_of_the_host_leaks),
         SPAWN_BARE(test_none_leaks_where_they_are_closed_one_by_one),
         SPAWN_BARE(test_a_host_without_standard_descriptors_works),
+        cmocka_unit_test(test_low_descriptors_are_not_mixed_up),
         SPAWN_BARE(test_it_has_no_signal_mask_or_disposition_of_the_hosts),
         SPAWN(test_it_is_confined),
         SPAWN_BARE(test_its_filter_is_what_was_asked_for),
