@@ -178,6 +178,20 @@ static bool rolled_back(const TPMStateDirectory *directory, uint64_t counter, co
     return false;
 }
 
+/*
+ * What was renamed and not synced, by a process that was killed or a store that failed, can be read
+ * and yet be gone after a loss of power. Nobody is to see it before it is on the disk.
+ */
+static bool sync_names(const TPMStateDirectory *directory, GError **error)
+{
+    if (fsync(directory->fd) != 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO, "cannot sync TPM state directory '%s': %s",
+                    directory->path, g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 /* Permanent state with this counter was read: is it the latest, and not one of before? */
 static bool check_counter(TPMStateDirectory *directory, uint64_t counter, GError **error)
 {
@@ -186,6 +200,9 @@ static bool check_counter(TPMStateDirectory *directory, uint64_t counter, GError
     }
     if (counter < directory->counter) {
         return rolled_back(directory, counter, "the one stored last", directory->counter, error);
+    }
+    if (counter > directory->counter && !sync_names(directory, error)) {
+        return false;
     }
     directory->counter = counter;
     directory->last_counter = MAX(directory->last_counter, counter);
@@ -271,6 +288,12 @@ bool tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind, 
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
                     "cannot write TPM state file '%s/%s': %zu bytes of state; it can be 1 to %u",
                     directory->path, kind_name(kind), size, TPM_STATE_SIZE_MAX);
+        return false;
+    }
+    if (is_permanent && directory->last_counter == UINT64_MAX) { /* by no store of ours */
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
+                    "cannot write TPM state file '%s/%s': its counter can go no further",
+                    directory->path, kind_name(kind));
         return false;
     }
     uint64_t counter = is_permanent ? ++directory->last_counter : directory->counter;

@@ -208,6 +208,49 @@ static void test_a_store_that_did_not_fail_after_all_counts(void **state)
     assert_int_equal(counter(fixture), 2);
 }
 
+/* Its name may not have reached the disk: a loss of power would take it back from who saw it. */
+static void test_newer_state_is_on_the_disk_before_anybody_sees_it(void **state)
+{
+    StateFixture *fixture = *state;
+
+    open_directory_2_0(fixture);
+    store_text(fixture, TPM_STATE_PERMANENT, "old");
+    fail_directory_sync = true;
+    assert_false(
+        tpm_state_directory_store(fixture->directory, TPM_STATE_PERMANENT, "new", 3, NULL));
+    assert_null(tpm_state_directory_load(fixture->directory, TPM_STATE_PERMANENT, &fixture->error));
+    assert_state_error(fixture, TPM_ERROR_IO,
+                       "cannot sync TPM state directory 'DIR': Input/output error");
+    assert_int_equal(counter(fixture), 1);
+    open_directory_as(fixture, TPM_VERSION_2_0);
+    assert_null(fixture->directory);
+    assert_state_error(fixture, TPM_ERROR_IO,
+                       "cannot sync TPM state directory 'DIR': Input/output error");
+    fail_directory_sync = false;
+    open_directory_2_0(fixture);
+    assert_loads(fixture, TPM_STATE_PERMANENT, "new");
+    assert_int_equal(counter(fixture), 2);
+}
+
+/* Somebody wrote it there; it does not begin anew. */
+static void test_the_last_counter_of_all_is_not_passed(void **state)
+{
+    StateFixture *fixture = *state;
+    const TPMStateFile file = { .path = "permall",
+                                .version = TPM_VERSION_2_0,
+                                .kind = TPM_STATE_PERMANENT };
+    size_t size;
+    g_autofree uint8_t *bytes = tpm_state_file_make(&file, UINT64_MAX, "seeds", 5, &size, NULL);
+
+    set_state_file(fixture, "permall", bytes, size);
+    open_directory_2_0(fixture);
+    assert_false(tpm_state_directory_store(fixture->directory, TPM_STATE_PERMANENT, "new", 3,
+                                           &fixture->error));
+    assert_state_error(fixture, TPM_ERROR_IO,
+                       "cannot write TPM state file 'DIR/permall': its counter can go no further");
+    assert_loads(fixture, TPM_STATE_PERMANENT, "seeds");
+}
+
 static void test_volatile_state_of_before_is_stale(void **state)
 {
     StateFixture *fixture = *state;
@@ -258,6 +301,8 @@ int main(void)
         COUNTER_TEST(test_state_that_is_rolled_back_while_in_use_is_refused),
         COUNTER_TEST(test_a_store_that_may_have_failed_has_used_its_counter),
         COUNTER_TEST(test_a_store_that_did_not_fail_after_all_counts),
+        COUNTER_TEST(test_newer_state_is_on_the_disk_before_anybody_sees_it),
+        COUNTER_TEST(test_the_last_counter_of_all_is_not_passed),
         COUNTER_TEST(test_volatile_state_of_before_is_stale),
         COUNTER_TEST(test_volatile_state_of_later_shows_a_rollback),
     };
