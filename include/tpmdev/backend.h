@@ -302,8 +302,8 @@ TPMBackend *tpmdev_backend_new_from_string(const char *options, TPMChardevLookup
  * @counter_changed: (optional) the TPM's permanent state was stored, it is on the disk, and
  *             @counter is its counter. Called before the response of the command that changed it
  *             is out, on the backend's own thread, which does nothing else meanwhile; also during
- *             the last tpmdev_backend_unref(). It must not call into this library, but for
- *             tpmdev_backend_libtpms_get_counter()
+ *             the last tpmdev_backend_unref(), so it must not wait for the thread that does that.
+ *             It must not call into this library, but for tpmdev_backend_libtpms_get_counter()
  * @opaque:    for @counter_changed
  *
  * New members are only ever added at the end; one beyond @size is taken as 0. At most one of @key,

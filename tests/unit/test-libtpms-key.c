@@ -270,15 +270,19 @@ static void write_hidden_key(const char *path, uint8_t inverted[TPM_LIBTPMS_KEY_
 
 static unsigned count_in(const uint8_t *bytes, size_t size, const uint8_t *inverted)
 {
+    const uint8_t *end = bytes + size;
+    const uint8_t *at = memchr(bytes, inverted[0] ^ 0xFF, size);
     unsigned count = 0;
 
-    for (size_t at = 0; at + TPM_LIBTPMS_KEY_SIZE <= size; at++) {
+    while (at && (size_t)(end - at) >= TPM_LIBTPMS_KEY_SIZE) {
         size_t n = 0;
 
-        while (n < TPM_LIBTPMS_KEY_SIZE && (bytes[at + n] ^ inverted[n]) == 0xFF) {
+        while (n < TPM_LIBTPMS_KEY_SIZE && (at[n] ^ inverted[n]) == 0xFF) {
             n++;
         }
         count += n == TPM_LIBTPMS_KEY_SIZE;
+        at++;
+        at = memchr(at, inverted[0] ^ 0xFF, (size_t)(end - at));
     }
     return count;
 }
