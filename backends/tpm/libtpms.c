@@ -73,9 +73,11 @@ typedef struct LibtpmsTPM {
     gint abandoned;      /* start() came: nobody is to hear of the command of before */
     gint sleeping;       /* the worker needs to be woken */
     gint buffer_size;    /* for WORK_START */
+    gint cycle;          /* of the last start() */
     gint reset_locality; /* for WORK_RESET_ESTABLISHED */
 
     /* Whose phase says so: the submitter's when IDLE, else of him who runs or brings. */
+    unsigned command_cycle; /* what is told of its failure is of this power cycle */
     uint8_t locality;
     size_t command_size;
     uint8_t *command; /* of libtpms' largest size, as the response */
@@ -84,6 +86,7 @@ typedef struct LibtpmsTPM {
 
     /* For WORK_HASH: whoever rings, then the worker's until it has answered. */
     TPMHashStep hash_step;
+    unsigned hash_cycle;
     size_t hash_size;
     const uint8_t *hash_data; /* the backend's, until the step is answered */
 
@@ -123,7 +126,7 @@ static void bring(LibtpmsTPM *tpm)
         return;
     }
     if (failure) {
-        tpmdev_backend_failed(tpm->backend, failure);
+        tpmdev_backend_failed_in_cycle(tpm->backend, tpm->command_cycle, failure);
     } else {
         tpmdev_backend_complete(tpm->backend, tpm->response.data, tpm->response.size);
     }
@@ -143,11 +146,12 @@ static void finish(LibtpmsTPM *tpm)
 static void run_start(LibtpmsTPM *tpm)
 {
     g_autoptr(GError) error = NULL;
+    unsigned cycle = (unsigned)g_atomic_int_get(&tpm->cycle);
 
     g_atomic_int_set(&tpm->abandoned, FALSE);
     if (!libtpms_engine_power_on(tpm->engine, (size_t)g_atomic_int_get(&tpm->buffer_size),
                                  &error)) {
-        tpmdev_backend_failed(tpm->backend, error);
+        tpmdev_backend_failed_in_cycle(tpm->backend, cycle, error);
         return;
     }
     tpmdev_backend_set_established(tpm->backend, libtpms_engine_get_established(tpm->engine));
@@ -196,7 +200,7 @@ static void run_hash(LibtpmsTPM *tpm)
 
     if (!libtpms_engine_hash(tpm->engine, tpm->hash_step, tpm->hash_data, tpm->hash_size, &error)) {
         if (!g_atomic_int_get(&tpm->abandoned)) {
-            tpmdev_backend_failed(tpm->backend, error);
+            tpmdev_backend_failed_in_cycle(tpm->backend, tpm->hash_cycle, error);
         }
         return;
     }
@@ -408,6 +412,7 @@ static void libtpms_start(void *self, size_t buffer_size)
 {
     LibtpmsTPM *tpm = self;
 
+    g_atomic_int_set(&tpm->cycle, (gint)tpmdev_backend_get_cycle(tpm->backend));
     g_atomic_int_set(&tpm->abandoned, TRUE);
     g_atomic_int_set(&tpm->lingering, FALSE);
     bring(tpm);
@@ -422,6 +427,7 @@ static void libtpms_submit(void *self, const TPMCommand *command, bool linger)
 {
     LibtpmsTPM *tpm = self;
 
+    tpm->command_cycle = (unsigned)g_atomic_int_get(&tpm->cycle);
     tpm->locality = command->locality;
     tpm->command_size = command->size;
     memcpy(tpm->command, command->data, command->size);
@@ -434,6 +440,7 @@ static void libtpms_hash(void *self, TPMHashStep step, const uint8_t *data, size
 {
     LibtpmsTPM *tpm = self;
 
+    tpm->hash_cycle = (unsigned)g_atomic_int_get(&tpm->cycle);
     tpm->hash_step = step;
     tpm->hash_data = data;
     tpm->hash_size = size;
