@@ -243,6 +243,7 @@ static gboolean on_begin(gpointer data)
         child_over(child, NULL, g_strdup("was not started after all"));
     } else if (tpm_swtpm_spawn(&spawn, &spawned, &failure)) {
         tpm_channel_close(&child->printer_fd);
+        tpm_channel_close(&child->directory_fd);
         child_runs(child, &spawned);
     } else {
         child_over(child, failure, g_strdup_printf("did not start: %s", failure->message));

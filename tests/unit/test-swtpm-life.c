@@ -88,6 +88,31 @@ static void test_a_killed_swtpm_is_started_again_on_the_same_state(void **state)
     }
 }
 
+/* PCR 16 of SHA-256, extended by zeros; and its value. */
+static const uint8_t extend_2_0[33 + 32] = { 0x80, 0x02, 0,  0, 0, 65, 0, 0,    0x01, 0x82, 0,
+                                             0,    0,    16, 0, 0, 0,  9, 0x40, 0,    0,    9,
+                                             0,    0,    0,  0, 0, 0,  0, 0,    1,    0,    0x0B };
+static const uint8_t pcr_read_2_0[] = { 0x80, 0x01, 0, 0, 0, 20,   0, 0, 0x01, 0x7E,
+                                        0,    0,    0, 1, 0, 0x0B, 3, 0, 0,    1 };
+
+static void test_with_checkpoints_a_killed_swtpm_loses_nothing(void **state)
+{
+    Swtpm *swtpm = *state;
+    uint8_t before[32];
+
+    swtpm->config.checkpoint = true;
+    spawn_begin(swtpm);
+    assert_int_equal(RUN(swtpm, startup_2_0), 0);
+    assert_int_equal(RUN(swtpm, extend_2_0), 0);
+    assert_int_equal(RUN(swtpm, pcr_read_2_0), 0);
+    memcpy(before, swtpm->client.response + swtpm->client.response_size - 32, 32);
+    assert_int_equal(before[0], 0xf5); /* SHA-256 of 64 zeros */
+    kill(children_only(), SIGKILL);
+    backend_client_wait_recovered(&swtpm->client, 1);
+    assert_int_equal(RUN(swtpm, pcr_read_2_0), 0);
+    assert_memory_equal(before, swtpm->client.response + swtpm->client.response_size - 32, 32);
+}
+
 static void test_one_that_hangs_is_replaced(void **state)
 {
     Swtpm *swtpm = *state;
@@ -272,6 +297,7 @@ int main(int argc, char **argv)
         SPAWN(test_one_that_hangs_is_ended_too),
         SPAWN_BARE(test_a_host_may_ignore_its_children),
         SPAWN(test_a_killed_swtpm_is_started_again_on_the_same_state),
+        SPAWN_BARE(test_with_checkpoints_a_killed_swtpm_loses_nothing),
         SPAWN_BARE(test_one_that_hangs_is_replaced),
         SPAWN_BARE(test_nobody_waits_for_one_that_is_coming_up),
         SPAWN_BARE(test_one_that_does_not_come_up_is_tried_again),
