@@ -505,6 +505,10 @@ static void test_backend_configs_of_0_1_and_of_later_work(void **state)
     check_constructors(NULL, first_bytes_of(&emulator, sizeof(emulator)));
     check_constructors(with_more_members(&present_libtpms, sizeof(present_libtpms)), NULL);
     check_constructors(NULL, with_more_members(&present_emulator, sizeof(present_emulator)));
+    /* All the releases between them. */
+    for (size_t size = sizeof(emulator); size < sizeof(present_emulator); size += sizeof(size)) {
+        check_constructors(NULL, first_bytes_of(&present_emulator, size));
+    }
 }
 
 /* The tables of a config equal those of another. */
