@@ -131,7 +131,7 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
         g_mutex_unlock(&backend->lock);
         delivery_tell(&delivery, backend, callbacks, client);
         g_mutex_lock(&backend->lock);
-        if (--backend->client_calls == 0) {
+        if (--backend->client_calls == 0 && backend->idle_waits > 0) {
             g_cond_broadcast(&backend->client_idle);
         }
     }
@@ -260,9 +260,11 @@ void tpm_backend_unbind(TPMBackend *backend)
     GSource *mailbox = g_steal_pointer(&backend->mailbox);
 
     backend->callbacks = NULL;
+    backend->idle_waits++;
     while (backend->client_calls > 0) {
         g_cond_wait(&backend->client_idle, &backend->lock);
     }
+    backend->idle_waits--;
     /* Only now: a client that was told of something may have started or submitted once more. */
     bool cancels = backend->state == BACKEND_EXECUTING && TPM_CLASS_HAS(backend->klass, cancel);
 

@@ -60,7 +60,8 @@ struct TPMBackend {
     void *client;
     GThread *caller;       /* the thread on which a device is calling the class, or NULL */
     unsigned client_calls; /* calls of the client under way */
-    GCond client_idle;     /* client_calls became 0 */
+    GCond client_idle;     /* client_calls became 0, and idle_waits is not */
+    unsigned idle_waits;   /* who waits for it; to wake nobody costs a system call */
     GMainContext *context; /* set by bind, and then constant until the next bind */
     bool own_context;      /* it is that of the library's I/O thread, not the host's */
 
