@@ -293,6 +293,44 @@ static void test_nothing_is_left_of_the_hosts_tpm(void **state)
     assert_nothing_is_left(round_of_passthrough);
 }
 
+/* ---- a TPM with a fault ---- */
+
+/* It dies, is late, or never answers a command that is under way when its device goes. */
+static void round_of_fault(unsigned number)
+{
+    static const TPMFault faults[] = { TPM_FAULT_DEATH, TPM_FAULT_DELAY, TPM_FAULT_HANG };
+    FakeChardev *chardev = fake_chardev_new(TPM_VERSION_2_0);
+    TPMFaultConfig config = { .size = sizeof(config),
+                              .id = "tpm1",
+                              .backend = fake_chardev_backend(chardev),
+                              .fault = faults[number % G_N_ELEMENTS(faults)],
+                              .delay_min_us = 1 };
+    RealTPM tpm = { .version = TPM_VERSION_2_0 };
+
+    if (config.fault != TPM_FAULT_DELAY) {
+        config.delay_min_us = 0;
+    }
+    tpm.backend = tpmdev_backend_fault_new(&config, NULL);
+    assert_non_null(tpm.backend);
+    tpm.device = tpmdev_device_new(NULL, tpm.backend, NULL, NULL, NULL);
+    assert_non_null(tpm.device);
+    if (config.fault == TPM_FAULT_HANG) {
+        real_command_begin(&tpm, 0, get_random, sizeof(get_random));
+    } else {
+        real_command(&tpm, 0, get_random, sizeof(get_random));
+    }
+    real_tpm_unplug(&tpm);
+    tpmdev_backend_unref(tpm.backend);
+    tpmdev_backend_unref(config.backend);
+    fake_chardev_free(chardev);
+}
+
+static void test_nothing_is_left_of_a_fault(void **state)
+{
+    (void)state;
+    assert_nothing_is_left(round_of_fault);
+}
+
 /* ---- a dead one ---- */
 
 static void round_of_null(unsigned number)
@@ -337,6 +375,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nothing_is_left_of_swtpm),
         cmocka_unit_test(test_nothing_is_left_of_a_swtpm_of_its_own),
         cmocka_unit_test(test_nothing_is_left_of_the_hosts_tpm),
+        cmocka_unit_test(test_nothing_is_left_of_a_fault),
     };
 
     (void)argc;
