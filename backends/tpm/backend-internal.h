@@ -32,6 +32,11 @@ typedef struct TPMBackendClient {
     void (*recovered)(void *client);
     /* The link has changed: look, with tpm_backend_get_link(); NULL as above. */
     void (*link_changed)(void *client);
+    /*
+     * The TPM's state was saved, and is this; or it was loaded, and saved is NULL. error is set if
+     * neither was done. NULL for a client that asks for neither.
+     */
+    void (*moved)(void *client, const TPMState *saved, const GError *error);
 } TPMBackendClient;
 
 /*
@@ -89,6 +94,25 @@ void *tpm_backend_get_self(const TPMBackend *backend, const TPMBackendClass *kla
  * and under a client's lock too.
  */
 TPMBackendLink tpm_backend_get_link(TPMBackend *backend, char **message);
+
+/*
+ * Hand out the TPM's state; give it another one in place of its own, as a start, with this
+ * tpmEstablished flag; and let it go on after its state was handed out. The first two are answered
+ * by moved(); `sequence` says that a hash sequence is open, and is part of the state.
+ */
+void tpm_backend_save_state(TPMBackend *backend, bool sequence);
+void tpm_backend_load_state(TPMBackend *backend, size_t buffer_size, const TPMState *state,
+                            bool established, bool sequence);
+void tpm_backend_resume(TPMBackend *backend);
+
+/* Can it do so? Sets error if not. */
+bool tpm_backend_can_save(TPMBackend *backend, GError **error);
+
+/* A copy of a state in one piece of memory, to be freed with g_free(). */
+TPMState *tpm_state_copy(const TPMState *state);
+
+/* The tpmEstablished flag as the client knows it. */
+bool tpm_backend_get_established(TPMBackend *backend);
 
 /* Can the TPM do the D-RTM hash sequence? */
 bool tpm_backend_can_hash(const TPMBackend *backend);

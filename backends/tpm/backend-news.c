@@ -29,6 +29,7 @@ void tpm_backend_clear_errors(TPMBackend *backend)
     g_clear_error(&backend->response_error);
     g_clear_error(&backend->hash_error);
     g_clear_error(&backend->failure);
+    tpm_backend_forget_move(backend);
 }
 
 /* ---- telling the client ---- */
@@ -41,6 +42,8 @@ typedef struct Delivery {
     GError *response_error;
     GError *hash_error;
     GError *failure;
+    TPMState *saved;
+    GError *move_error;
 } Delivery;
 
 static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
@@ -61,6 +64,9 @@ static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
     }
     if (delivery->news & NEWS_HASHED) {
         callbacks->hashed(client, delivery->hash_error);
+    }
+    if (delivery->news & NEWS_MOVED) {
+        callbacks->moved(client, delivery->saved, delivery->move_error);
     }
     /* Last: of a failure and a recovery that wait together, the recovery is the later one. */
     if (delivery->news & NEWS_RECOVERED && callbacks->recovered) {
@@ -118,6 +124,8 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
         .response_error = g_steal_pointer(&backend->response_error),
         .hash_error = g_steal_pointer(&backend->hash_error),
         .failure = g_steal_pointer(&backend->failure),
+        .saved = g_steal_pointer(&backend->saved),
+        .move_error = g_steal_pointer(&backend->move_error),
     };
     const TPMBackendClient *callbacks = backend->callbacks;
     void *client = backend->client;
@@ -139,6 +147,8 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
     g_clear_error(&delivery.response_error);
     g_clear_error(&delivery.hash_error);
     g_clear_error(&delivery.failure);
+    g_free(delivery.saved);
+    g_clear_error(&delivery.move_error);
 }
 
 /* May the client be told on this thread, right now? */

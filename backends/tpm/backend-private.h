@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * TPMBackend from the inside: what backend.c, which keeps its state, and backend-news.c, which
- * tells of it, share. Nobody else includes this.
+ * TPMBackend from the inside: what backend.c, which keeps its state, backend-news.c, which tells of
+ * it, and backend-state.c, which takes its TPM's state from one to another, share. Nobody else
+ * includes this.
  */
 #ifndef TPM_BACKEND_PRIVATE_H
 #define TPM_BACKEND_PRIVATE_H
@@ -16,7 +17,8 @@ typedef enum BackendState {
     BACKEND_EXECUTING, /* submit() was called and not answered */
     BACKEND_OPEN,      /* in a hash sequence, waiting for its next step */
     BACKEND_HASHING,   /* hash() was called and not answered */
-    BACKEND_FAILED,    /* failed(); start() and recovered() lead out of it */
+    BACKEND_MOVING,    /* save() or load() was called and not answered */
+    BACKEND_FAILED,    /* failed(); start(), load() and recovered() lead out of it */
 } BackendState;
 
 /* What a client is to be told; several can wait when they must be told on the host's context. */
@@ -28,6 +30,7 @@ typedef enum News {
     NEWS_HASHED = 1 << 4,
     NEWS_RECOVERED = 1 << 5,
     NEWS_LINK = 1 << 6,
+    NEWS_MOVED = 1 << 7,
 } News;
 
 struct TPMBackend {
@@ -45,7 +48,7 @@ struct TPMBackend {
 
     GMutex lock; /* for all below */
     BackendState state;
-    unsigned cycle; /* starts so far */
+    unsigned cycle; /* starts and loads so far */
     TPMBackendLink link;
     TPMStatistics statistics;
     size_t buffer_size; /* what device and TPM agreed on at the last start */
@@ -75,13 +78,23 @@ struct TPMBackend {
     TPMBackendLink link_told; /* what the client knows of the link */
     gint64 link_second;       /* when the second began for which link_news counts, in us */
     unsigned link_news;
-    bool established;
+    bool established; /* as the client is to see it: the TPM's own, or the one that was loaded */
+    bool tpm_established;
+    bool kept_established; /* of the TPM whose state was loaded; the TPM may not know of it */
     uint8_t *response;
     size_t response_size;
     GError *start_error;
     GError *response_error;
     GError *hash_error;
     GError *failure;
+
+    /* backend-state.c: the state that is being saved or loaded. */
+    bool moving_in;          /* it is being loaded */
+    BackendState moved_from; /* where a refusal leads back to */
+    BackendState moved_to;   /* and the answer */
+    bool moved_established;  /* kept_established, once it is loaded */
+    TPMState *saved;         /* what the client is to be told of */
+    GError *move_error;
 };
 
 /* Called with the lock held after news was added; releases it. The client is told, here or soon. */
@@ -92,6 +105,28 @@ void tpm_backend_deliver_locked(TPMBackend *backend);
 
 /* Forget the errors that wait to be told. */
 void tpm_backend_clear_errors(TPMBackend *backend);
+
+/* ---- backend.c ---- */
+
+/* Every call of the class goes through here: news it brings may be told on this thread. */
+void tpm_backend_enter(TPMBackend *backend);
+void tpm_backend_leave(TPMBackend *backend);
+
+/* Has the class been asked for something it has not answered? With the lock held. */
+bool tpm_backend_is_busy(const TPMBackend *backend);
+
+/* ---- backend-state.c; with the lock held ---- */
+
+/* The flag's parts have changed: is there news in it? */
+void tpm_backend_update_established(TPMBackend *backend);
+
+/* The backend failed while it was MOVING. */
+void tpm_backend_move_failed(TPMBackend *backend, const GError *error);
+
+/* The state that waits to be told of is not wanted any more. */
+void tpm_backend_forget_move(TPMBackend *backend);
+
+/* ---- backend-news.c ---- */
 
 /* Let go of a context, NULL for none; own_context as TPMBackend has it. */
 void tpm_backend_release_context(GMainContext *context, bool own_context);

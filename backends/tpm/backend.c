@@ -119,12 +119,6 @@ size_t tpmdev_backend_get_buffer_size(const TPMBackend *backend)
     return backend->tpm_buffer_size;
 }
 
-gboolean tpmdev_backend_can_migrate(TPMBackend *backend, GError **error)
-{
-    return !TPM_CLASS_HAS(backend->klass, can_migrate) ||
-           backend->klass->can_migrate(backend->self, error);
-}
-
 GMainContext *tpmdev_backend_get_context(TPMBackend *backend)
 {
     return backend->context;
@@ -133,14 +127,14 @@ GMainContext *tpmdev_backend_get_context(TPMBackend *backend)
 /* ---- the device side of the table ---- */
 
 /* Every call of the class goes through here: news it brings may be told on this thread. */
-static void caller_enter(TPMBackend *backend)
+void tpm_backend_enter(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);
     backend->caller = g_thread_self();
     g_mutex_unlock(&backend->lock);
 }
 
-static void caller_leave(TPMBackend *backend)
+void tpm_backend_leave(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);
     backend->caller = NULL;
@@ -148,16 +142,16 @@ static void caller_leave(TPMBackend *backend)
 }
 
 /* Has the class been asked for something it has not answered? With the lock held. */
-static bool is_busy(const TPMBackend *backend)
+bool tpm_backend_is_busy(const TPMBackend *backend)
 {
     return backend->state == BACKEND_STARTING || backend->state == BACKEND_EXECUTING ||
-           backend->state == BACKEND_HASHING;
+           backend->state == BACKEND_HASHING || backend->state == BACKEND_MOVING;
 }
 
 void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
 {
     g_mutex_lock(&backend->lock);
-    g_assert(!is_busy(backend));
+    g_assert(!tpm_backend_is_busy(backend));
     backend->state = BACKEND_STARTING;
     backend->cycle++;
     backend->statistics.total.starts++;
@@ -167,9 +161,9 @@ void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
     buffer_size = backend->buffer_size;
     g_mutex_unlock(&backend->lock);
 
-    caller_enter(backend);
+    tpm_backend_enter(backend);
     backend->klass->start(backend->self, buffer_size);
-    caller_leave(backend);
+    tpm_backend_leave(backend);
 }
 
 /* Called with the lock held, in EXECUTING, STOPPED or FAILED: the command ends without a TPM. */
@@ -205,7 +199,7 @@ void tpm_backend_answered_at(TPMBackend *backend, int64_t now_ns)
 void tpm_backend_submit(TPMBackend *backend, bool linger)
 {
     g_mutex_lock(&backend->lock);
-    g_assert(!is_busy(backend) && backend->state != BACKEND_OPEN);
+    g_assert(!tpm_backend_is_busy(backend) && backend->state != BACKEND_OPEN);
     backend->caller = g_thread_self();
     if (backend->state == BACKEND_READY) {
         backend->state = BACKEND_EXECUTING;
@@ -224,7 +218,7 @@ void tpm_backend_submit(TPMBackend *backend, bool linger)
         tpm_backend_deliver_locked(backend);
         g_mutex_unlock(&backend->lock);
     }
-    caller_leave(backend);
+    tpm_backend_leave(backend);
 }
 
 bool tpm_backend_can_hash(const TPMBackend *backend)
@@ -274,7 +268,7 @@ void tpm_backend_hash(TPMBackend *backend)
                              backend->hash_size > 0 ? backend->hash_data : NULL,
                              backend->hash_size);
     }
-    caller_leave(backend);
+    tpm_backend_leave(backend);
 }
 
 bool tpm_backend_can_linger(const TPMBackend *backend)
@@ -284,9 +278,9 @@ bool tpm_backend_can_linger(const TPMBackend *backend)
 
 void tpm_backend_poll(TPMBackend *backend)
 {
-    caller_enter(backend);
+    tpm_backend_enter(backend);
     backend->klass->poll(backend->self);
-    caller_leave(backend);
+    tpm_backend_leave(backend);
 }
 
 void tpm_backend_pump(TPMBackend *backend)
@@ -301,9 +295,9 @@ void tpm_backend_pump(TPMBackend *backend)
 
 void tpm_backend_linger_end(TPMBackend *backend)
 {
-    caller_enter(backend);
+    tpm_backend_enter(backend);
     backend->klass->linger_end(backend->self);
-    caller_leave(backend);
+    tpm_backend_leave(backend);
 }
 
 void tpm_backend_cancel(TPMBackend *backend)
@@ -315,19 +309,23 @@ void tpm_backend_cancel(TPMBackend *backend)
     g_mutex_unlock(&backend->lock);
 
     if (cancels) {
-        caller_enter(backend);
+        tpm_backend_enter(backend);
         backend->klass->cancel(backend->self);
-        caller_leave(backend);
+        tpm_backend_leave(backend);
     }
 }
 
 void tpm_backend_reset_established(TPMBackend *backend, uint8_t locality)
 {
+    tpm_backend_enter(backend);
+    g_mutex_lock(&backend->lock);
+    backend->kept_established = false;
+    tpm_backend_update_established(backend);
+    tpm_backend_tell_and_unlock(backend);
     if (TPM_CLASS_HAS(backend->klass, reset_established)) {
-        caller_enter(backend);
         backend->klass->reset_established(backend->self, locality);
-        caller_leave(backend);
     }
+    tpm_backend_leave(backend);
 }
 
 /* ---- the backend side of the table ---- */
@@ -354,6 +352,7 @@ void tpmdev_backend_started(TPMBackend *backend)
     case BACKEND_EXECUTING:
     case BACKEND_OPEN:
     case BACKEND_HASHING:
+    case BACKEND_MOVING:
     case BACKEND_FAILED:
         break;
     }
@@ -384,6 +383,7 @@ void tpmdev_backend_complete(TPMBackend *backend, const void *response, size_t s
     case BACKEND_READY:
     case BACKEND_OPEN:
     case BACKEND_HASHING:
+    case BACKEND_MOVING:
     case BACKEND_FAILED:
         break;
     }
@@ -403,6 +403,7 @@ void tpmdev_backend_complete_with_error(TPMBackend *backend, const GError *error
     case BACKEND_READY:
     case BACKEND_OPEN:
     case BACKEND_HASHING:
+    case BACKEND_MOVING:
     case BACKEND_FAILED:
         break;
     }
@@ -422,6 +423,7 @@ void tpmdev_backend_hashed(TPMBackend *backend)
     case BACKEND_READY:
     case BACKEND_EXECUTING:
     case BACKEND_OPEN:
+    case BACKEND_MOVING:
     case BACKEND_FAILED:
         break;
     }
@@ -457,6 +459,9 @@ static void failed_and_unlock(TPMBackend *backend, const GError *error)
         g_clear_error(&backend->failure);
         backend->failure = g_error_copy(error);
         backend->news |= NEWS_FAILED;
+        break;
+    case BACKEND_MOVING:
+        tpm_backend_move_failed(backend, error);
         break;
     case BACKEND_FAILED:
         break;
@@ -507,6 +512,7 @@ void tpmdev_backend_recovered(TPMBackend *backend)
     case BACKEND_EXECUTING:
     case BACKEND_OPEN:
     case BACKEND_HASHING:
+    case BACKEND_MOVING:
         break;
     }
     tpm_backend_tell_and_unlock(backend);
@@ -522,10 +528,8 @@ void tpmdev_backend_set_link(TPMBackend *backend, TPMBackendLink link)
 void tpmdev_backend_set_established(TPMBackend *backend, bool established)
 {
     g_mutex_lock(&backend->lock);
-    if (backend->established != established) {
-        backend->established = established;
-        backend->news |= NEWS_ESTABLISHED;
-    }
+    backend->tpm_established = established;
+    tpm_backend_update_established(backend);
     tpm_backend_tell_and_unlock(backend);
 }
 

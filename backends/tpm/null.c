@@ -34,6 +34,24 @@ static void null_submit(void *self, const TPMCommand *command, bool linger)
     tpmdev_backend_complete(null->backend, response, sizeof(response));
 }
 
+/* There is nothing to be known of it. One that remembers things hands them out here. */
+static void null_save(void *self)
+{
+    NullTPM *null = self;
+    TPMState state = { .size = sizeof(state), .writer = "null" };
+
+    tpmdev_backend_saved(null->backend, &state);
+}
+
+static void null_load(void *self, size_t buffer_size, const TPMState *state)
+{
+    NullTPM *null = self;
+
+    (void)buffer_size;
+    (void)state;
+    tpmdev_backend_loaded(null->backend);
+}
+
 static void null_destroy(void *self)
 {
     g_free(self);
@@ -60,6 +78,8 @@ const TPMBackendClass tpm_backend_null_class = {
     .start = null_start,
     .submit = null_submit,
     .destroy = null_destroy,
+    .save = null_save,
+    .load = null_load,
 };
 
 TPMBackend *tpmdev_backend_null_new(const char *id, TPMVersion version, GError **error)

@@ -422,21 +422,47 @@ static void crb_done(void *model, const uint8_t *response, size_t size, bool sel
     crb_interrupt(crb, crb->command_locality, CRB_INT_START);
 }
 
+static void set_chunk(CRBChunk *chunk, const CRBRegisters *registers)
+{
+    chunk->content = registers->content;
+    chunk->size = registers->chunk_size;
+    chunk->done = registers->chunk_done;
+    if (registers->data_size > 0) {
+        memcpy(chunk->data, registers->data, registers->data_size);
+    }
+}
+
+void crb_set(CRB *crb, const CRBRegisters *registers)
+{
+    crb->state = registers->state;
+    crb->idle = registers->idle;
+    crb->active = registers->active;
+    crb->owner = registers->owner;
+    crb->command_locality = registers->command_locality;
+    crb->next = registers->next;
+    crb->unsetting = registers->unsetting;
+    memcpy(crb->locality, registers->locality, sizeof(crb->locality));
+    set_chunk(&crb->chunk, registers);
+    if (registers->window) {
+        tpm_guest_write(crb->buffer, registers->window, crb->window);
+    } else {
+        tpm_guest_clear(crb->buffer, crb->window);
+    }
+    update_irq(crb);
+}
+
 static void crb_reset(void *model, size_t buffer_size)
 {
-    CRB *crb = model;
-
     (void)buffer_size; /* a TPM that takes less says so itself */
-    crb->state = CRB_IDLE;
-    crb->idle = true;
-    crb->active = CRB_NO_LOCALITY;
-    crb->owner = 0;
-    crb->command_locality = CRB_NO_LOCALITY;
-    crb->next = CRB_NO_LOCALITY;
-    crb->unsetting = CRB_NO_LOCALITY;
-    memset(crb->locality, 0, sizeof(crb->locality));
-    crb_wipe(crb);
-    update_irq(crb);
+    crb_set(model, &(CRBRegisters){
+                       .state = CRB_IDLE,
+                       .idle = true,
+                       .active = CRB_NO_LOCALITY,
+                       .command_locality = CRB_NO_LOCALITY,
+                       .next = CRB_NO_LOCALITY,
+                       .unsetting = CRB_NO_LOCALITY,
+                       .content = CRB_CHUNK_NOTHING,
+                   });
 }
 
 static uint32_t crb_region_size(const TPMDeviceConfig *config)
@@ -535,6 +561,9 @@ const TPMFrontend tpm_frontend_crb = {
     .page = crb_page,
     .done = crb_done,
     .established = crb_established,
+    .save = crb_save,
+    .parse = crb_parse,
+    .restore = crb_restore,
 };
 
 G_STATIC_ASSERT(CRB_DATA_SIZE == 3968 && CRB_DATA_SIZE <= TPM_CRB_PAGE_SIZE);

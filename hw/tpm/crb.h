@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The state of a CRB device, shared by its three files: crb.c (registers, states and buffer),
- * crb-locality.c (which locality may use them) and crb-chunk.c (commands and responses larger than
- * the buffer).
+ * The state of a CRB device, shared by its four files: crb.c (registers, states and buffer),
+ * crb-locality.c (which locality may use them), crb-chunk.c (commands and responses larger than the
+ * buffer) and crb-state.c (how it is saved).
  */
 #ifndef TPM_CRB_H
 #define TPM_CRB_H
@@ -65,6 +65,27 @@ typedef struct CRB {
     CRBChunk chunk;
 } CRB;
 
+/*
+ * All of it that can change, and nothing that it was made with: what a reset sets it to, and what
+ * is saved of it. The members are those of CRB.
+ */
+typedef struct CRBRegisters {
+    CRBState state;
+    bool idle;
+    uint8_t active;
+    uint8_t owner;
+    uint8_t command_locality;
+    uint8_t next;
+    uint8_t unsetting;
+    CRBLocality locality[CRB_LOCALITIES];
+    const uint8_t *window; /* what is in the buffer; NULL: zeros */
+    CRBChunkContent content;
+    size_t chunk_size;
+    size_t chunk_done;
+    size_t data_size; /* bytes there are of the command or response behind the window */
+    const uint8_t *data;
+} CRBRegisters;
+
 /* ---- crb-locality.c ---- */
 
 /* The guest wrote TPM_LOC_CTRL of this locality. */
@@ -100,7 +121,17 @@ bool crb_chunk_next(CRB *crb);
 /* crbRspRetry: the response from its beginning again. */
 void crb_chunk_retry(CRB *crb);
 
+/* ---- crb-state.c: as frontend.h has them ---- */
+
+void crb_save(const void *model, TPMStateWriter *writer);
+void *crb_parse(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,
+                GError **error);
+void crb_restore(void *model, const void *saved);
+
 /* ---- crb.c ---- */
+
+/* The one way to set it, for a reset and for saved state; the line follows. */
+void crb_set(CRB *crb, const CRBRegisters *registers);
 
 /* Forget the command or response in the buffer. */
 void crb_wipe(CRB *crb);

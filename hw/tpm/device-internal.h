@@ -10,6 +10,7 @@
 
 #include "frontend.h"
 #include "irq.h"
+#include "move.h"
 #include "ppi.h"
 #include "report.h"
 #include "request.h"
@@ -24,7 +25,8 @@ struct TPMDevice {
     TPMHost host;
     void *opaque;
     TPMPPI ppi;
-    bool shows_selftest; /* of any command that ends one, not of TPM_ContinueSelfTest alone */
+    bool shows_selftest;    /* of any command that ends one, not of TPM_ContinueSelfTest alone */
+    TPMDeviceConfig config; /* as it was asked for; saved state is held against it */
 
     GMutex lock;      /* for all below, and for the model */
     bool established; /* tpmEstablished as the backend last reported it */
@@ -32,6 +34,8 @@ struct TPMDevice {
     TPMIrq irq;
     TPMReport report;
     TPMDeviceStatistics statistics;
+    bool restoring; /* what happens to the line is not a change of it */
+    TPMMove move;
 };
 
 /* Release the device's lock, then do all that was noted while it was held. */
@@ -39,6 +43,14 @@ void tpm_device_leave(TPMDevice *device);
 
 /* The host's clock; any thread, with no lock held. */
 int64_t tpm_device_now_ns(const TPMDevice *device);
+
+/*
+ * Wait until something is so, with a deadline by g_get_monotonic_time(), and return whether it is;
+ * called and returns with the lock held, and not held meanwhile.
+ */
+bool tpm_device_wait(TPMDevice *device, bool (*is_over)(const TPMDevice *device),
+                     int64_t deadline_us);
+int64_t tpm_device_deadline_us(int64_t timeout_ns);
 
 /* Set the interrupt line's level; with the lock held. */
 void tpm_device_set_irq(TPMDevice *device, bool level);

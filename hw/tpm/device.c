@@ -136,6 +136,7 @@ static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
         g_main_context_ref(device->host.context);
     }
     device->opaque = opaque;
+    device->config = *config;
     device->region_size = device->frontend->region_size(config);
     tpm_request_init(
         device, MIN(device->frontend->buffer_size(config), tpmdev_backend_get_buffer_size(backend)),
@@ -143,6 +144,7 @@ static TPMDevice *device_new(const TPMDeviceConfig *config, TPMBackend *backend,
     device->model = device->frontend->create(device, config);
     tpm_ppi_init(&device->ppi, config);
     device->shows_selftest = config->selftest;
+    device->request.held = config->incoming;
     return device;
 }
 
@@ -152,6 +154,7 @@ static void device_destroy(TPMDevice *device)
     tpm_request_clear(device);
     tpm_ppi_clear(&device->ppi);
     g_free(device->report.backend_error);
+    tpm_move_clear(&device->move);
     if (device->host.context) {
         g_main_context_unref(device->host.context);
     }
@@ -238,7 +241,7 @@ int64_t tpm_device_now_ns(const TPMDevice *device)
 
 void tpm_device_set_irq(TPMDevice *device, bool level)
 {
-    if (tpm_irq_set(&device->irq, level)) {
+    if (tpm_irq_set(&device->irq, level) && !device->restoring) {
         device->statistics.interrupts++;
     }
 }

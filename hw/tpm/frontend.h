@@ -11,6 +11,8 @@
 #define TPM_FRONTEND_H
 
 #include "access.h"
+#include "saved.h"
+#include "state-stream.h"
 #include <tpmdev/device.h>
 
 typedef struct TPMFrontend {
@@ -61,6 +63,23 @@ typedef struct TPMFrontend {
     /* Does the model itself have something to ask of the host? And do so, with no lock held. */
     bool (*is_due)(const void *model);
     void (*deliver)(void *model);
+
+    /* Is no thread within deliver()? While the device is held none enters. NULL: there never is. */
+    bool (*is_settled)(const void *model);
+
+    /* Add the sections it has. No command of it is with the TPM. */
+    void (*save)(const void *model, TPMStateWriter *writer);
+
+    /*
+     * Read them, check all they say, and change nothing; `request` is the device's, checked.
+     * Returns what restore() takes, to be freed with g_free(); it lives no longer than the reader.
+     * NULL with error set: this is no state such a model could be in.
+     */
+    void *(*parse)(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,
+                   GError **error);
+
+    /* Be in that state; cannot fail. */
+    void (*restore)(void *model, const void *saved);
 } TPMFrontend;
 
 extern const TPMFrontend tpm_frontend_tis;        /* tis.c */

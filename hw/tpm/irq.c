@@ -19,6 +19,11 @@ bool tpm_irq_set(TPMIrq *irq, bool level)
     return rises;
 }
 
+void tpm_irq_restored(TPMIrq *irq)
+{
+    irq->told = irq->level;
+}
+
 bool tpm_irq_is_due(const TPMIrq *irq)
 {
     return irq->level != irq->told && !irq->delivering;

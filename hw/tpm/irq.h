@@ -19,6 +19,12 @@ typedef struct TPMIrq {
 /* Set the level; with the device's lock held. Returns true for a rising edge. */
 bool tpm_irq_set(TPMIrq *irq, bool level);
 
+/*
+ * The level is that of saved state. The host is not told: it has the level of its line from its own
+ * saved state, or asks for it. With the device's lock held.
+ */
+void tpm_irq_restored(TPMIrq *irq);
+
 /* Is there something to tell? With the device's lock held. */
 bool tpm_irq_is_due(const TPMIrq *irq);
 

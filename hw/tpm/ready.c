@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Waiting for a TPM's start: for a host whose guest does not run, before its first instruction
- * or during a reset.
+ * Waiting for a TPM: for a host whose guest does not run, before its first instruction, during a
+ * reset, or while its state is saved.
  *
- * Beside the request path: request.c notes how a start ended, and nothing a guest does comes
- * here.
+ * Beside the request path: request.c notes what was answered, and nothing a guest does comes here.
  */
 #include "device-internal.h"
 
 /*
- * A start is answered by a thread of the library's, which wakes us, or it is for us to look: so
- * often then.
+ * What was asked is answered by a thread of the library's, which wakes us, or it is for us to look:
+ * so often then.
  */
 #define LOOK_INTERVAL_US 1000
 
 /*
- * Look whether the start is over. The backend does what it would do when the host's context runs,
+ * Look whether there is an answer. The backend does what it would do when the host's context runs,
  * so that the host need not run everything else it has there. With the device's lock held.
  */
 static void look(TPMDevice *device)
@@ -34,24 +33,45 @@ static void look(TPMDevice *device)
     g_mutex_lock(&device->lock);
 }
 
-gboolean tpmdev_device_wait_ready(TPMDevice *device, int64_t timeout_ns, GError **error)
+bool tpm_device_wait(TPMDevice *device, bool (*is_over)(const TPMDevice *device),
+                     int64_t deadline_us)
 {
-    TPMRequest *request = &device->request;
     int64_t now_us = g_get_monotonic_time();
-    int64_t deadline_us = now_us + timeout_ns / 1000;
-    bool ready;
 
-    g_mutex_lock(&device->lock);
-    while (tpm_request_is_starting(request) && now_us < deadline_us) {
+    while (!is_over(device) && now_us < deadline_us) {
         look(device);
-        if (tpm_request_is_starting(request)) {
-            g_cond_wait_until(&request->start_over, &device->lock,
+        if (!is_over(device)) {
+            g_cond_wait_until(&device->request.answered, &device->lock,
                               MIN(now_us + LOOK_INTERVAL_US, deadline_us));
         }
         now_us = g_get_monotonic_time();
     }
-    ready = !tpm_request_is_starting(request) && !request->start_error;
-    if (tpm_request_is_starting(request)) {
+    return is_over(device);
+}
+
+int64_t tpm_device_deadline_us(int64_t timeout_ns)
+{
+    int64_t now_us = g_get_monotonic_time();
+
+    return timeout_ns / 1000 < INT64_MAX - now_us ? now_us + timeout_ns / 1000 : INT64_MAX;
+}
+
+static bool is_start_over(const TPMDevice *device)
+{
+    return !tpm_request_is_starting(&device->request);
+}
+
+gboolean tpmdev_device_wait_ready(TPMDevice *device, int64_t timeout_ns, GError **error)
+{
+    TPMRequest *request = &device->request;
+    int64_t deadline_us = tpm_device_deadline_us(timeout_ns);
+    bool ready;
+
+    g_mutex_lock(&device->lock);
+    bool over = tpm_device_wait(device, is_start_over, deadline_us);
+
+    ready = over && !request->start_error;
+    if (!over) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TIMED_OUT,
                     "TPM backend '%s' was not ready within %" G_GINT64_FORMAT " ms",
                     tpmdev_backend_get_id(device->backend), timeout_ns / 1000000);

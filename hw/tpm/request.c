@@ -23,7 +23,7 @@ void tpm_request_init(TPMDevice *device, size_t buffer_size, int64_t window_ns)
 
     request->buffer_size = buffer_size;
     request->command = g_malloc(buffer_size);
-    g_cond_init(&request->start_over);
+    g_cond_init(&request->answered);
     tpm_window_init(&request->window, window_ns);
 }
 
@@ -32,7 +32,7 @@ void tpm_request_clear(TPMDevice *device)
     g_clear_pointer(&device->request.command, g_free);
     tpm_hash_clear(&device->request.hash);
     g_clear_error(&device->request.start_error);
-    g_cond_clear(&device->request.start_over);
+    g_cond_clear(&device->request.answered);
 }
 
 /* ---- noting, with the device's lock held ---- */
@@ -110,6 +110,7 @@ typedef enum Job {
     JOB_NONE,
     JOB_REJECT,
     JOB_CANCEL,
+    JOB_RESUME,
     JOB_START,
     JOB_RESET_ESTABLISHED,
     JOB_HASH,
@@ -128,9 +129,16 @@ static Job next_job(const TPMRequest *request)
         return request->cancel_wanted ? JOB_CANCEL : JOB_NONE;
     case BUSY_STARTING:
     case BUSY_HASHING:
+    case BUSY_MOVING:
         return JOB_NONE;
     case BUSY_NOT:
         break;
+    }
+    if (request->held) {
+        return JOB_NONE;
+    }
+    if (request->resume_wanted) {
+        return JOB_RESUME;
     }
     if (request->start_wanted) {
         return JOB_START;
@@ -251,6 +259,12 @@ static void run_job(TPMDevice *device, Job job)
         tpm_backend_cancel(device->backend);
         g_mutex_lock(&device->lock);
         break;
+    case JOB_RESUME:
+        request->resume_wanted = false;
+        g_mutex_unlock(&device->lock);
+        tpm_backend_resume(device->backend);
+        g_mutex_lock(&device->lock);
+        break;
     case JOB_START:
         request->start_wanted = false;
         request->busy = BUSY_STARTING;
@@ -296,6 +310,7 @@ void tpm_request_run(TPMDevice *device)
             run_job(device, job);
         }
         request->dispatching = false;
+        g_cond_broadcast(&request->answered);
     }
     /* A command that was answered here may have raised the interrupt. */
     tpm_device_leave(device);
@@ -314,7 +329,7 @@ static void on_started(void *client, const GError *error)
         device->request.start_error = g_error_copy(error);
         tpm_report_backend_error(device, error);
     }
-    g_cond_broadcast(&device->request.start_over);
+    g_cond_broadcast(&device->request.answered);
     tpm_device_leave(device);
 }
 
@@ -329,6 +344,7 @@ static void on_completed(void *client, const uint8_t *response, size_t size, con
     g_mutex_lock(&device->lock);
     wanted = request->busy == BUSY_RUNNING;
     request->busy = BUSY_NOT;
+    g_cond_broadcast(&request->answered);
     request->cancel_wanted = false;
     tpm_window_done(&request->window, now_ns);
     if (error) {
@@ -347,6 +363,7 @@ static void on_hashed(void *client, const GError *error)
 
     g_mutex_lock(&device->lock);
     device->request.busy = BUSY_NOT;
+    g_cond_broadcast(&device->request.answered);
     if (error) {
         tpm_report_backend_error(device, error);
     }
@@ -394,6 +411,17 @@ static void on_link_changed(void *client)
     tpm_device_leave(device);
 }
 
+static void on_moved(void *client, const TPMState *saved, const GError *error)
+{
+    TPMDevice *device = client;
+
+    g_mutex_lock(&device->lock);
+    device->request.busy = BUSY_NOT;
+    tpm_move_ended(&device->move, saved, error);
+    g_cond_broadcast(&device->request.answered);
+    tpm_device_leave(device);
+}
+
 const TPMBackendClient tpm_request_client = {
     .started = on_started,
     .completed = on_completed,
@@ -402,4 +430,5 @@ const TPMBackendClient tpm_request_client = {
     .failed = on_failed,
     .recovered = on_recovered,
     .link_changed = on_link_changed,
+    .moved = on_moved,
 };

@@ -11,6 +11,8 @@
 
 #include "backend-internal.h"
 #include "hash.h"
+#include "saved.h"
+#include "state-stream.h"
 #include "window.h"
 #include <tpmdev/device.h>
 
@@ -28,15 +30,19 @@ typedef enum TPMRequestBusy {
     BUSY_RUNNING,   /* the command of REQUEST_RUNNING */
     BUSY_ABANDONED, /* a command that was forgotten, by a reset say; its response is dropped */
     BUSY_HASHING,   /* a step of a hash sequence, which may be from before a reset */
+    BUSY_MOVING,    /* the TPM's state is being saved or loaded */
 } TPMRequestBusy;
 
 typedef struct TPMRequest {
     TPMRequestState state;
     TPMRequestBusy busy;
-    bool dispatching; /* a thread is calling the backend; it runs what others note, too */
-    bool prompt;      /* the command can be sent by the write that started it */
+    bool dispatching;   /* a thread is calling the backend; it runs what others note, too */
+    bool held;          /* nothing new goes to the TPM, or to the guest's memory: tpmdev/state.h */
+    bool was_saved;     /* the TPM's state has been handed out */
+    bool resume_wanted; /* and it is to hear that it goes on */
+    bool prompt;        /* the command can be sent by the write that started it */
 
-    GCond start_over;    /* a start was answered, and none is wanted any more */
+    GCond answered;      /* the backend has answered something, or a thread has left it alone */
     GError *start_error; /* what the last one was answered with, or NULL */
 
     bool start_wanted;  /* power-cycle the TPM as soon as it is free */
@@ -90,5 +96,17 @@ bool tpm_request_is_starting(const TPMRequest *request);
 
 /* Run what was noted: the only place from which a backend is called. */
 void tpm_request_run(TPMDevice *device);
+
+/* ---- request-state.c: how it is saved; with the device's lock held ---- */
+
+/* Add the sections it has. Nothing of it is with the TPM. */
+void tpm_request_save(const TPMDevice *device, TPMStateWriter *writer);
+
+/* Read and check them, and change nothing; false with error set. */
+bool tpm_request_parse(const TPMDevice *device, TPMStateReader *reader, TPMSavedRequest *saved,
+                       GError **error);
+
+/* Be in that state. */
+void tpm_request_restore(TPMDevice *device, const TPMSavedRequest *saved);
 
 #endif /* TPM_REQUEST_H */

@@ -248,8 +248,12 @@ static void deliver_copy_out(Spapr *s)
 
 typedef enum SpaprJob { SPAPR_NOTHING, SPAPR_ANSWER, SPAPR_IN, SPAPR_OUT } SpaprJob;
 
+/* While the device is held none: what is under way is saved, and goes on when it is resumed. */
 static SpaprJob next_job(const Spapr *s)
 {
+    if (s->device->request.held) {
+        return SPAPR_NOTHING;
+    }
     if (s->answers > 0 && !s->stuck) {
         return SPAPR_ANSWER;
     }
@@ -314,13 +318,38 @@ static void spapr_done(void *model, const uint8_t *response, size_t size, bool s
     s->state = SPAPR_COPY_OUT;
 }
 
-/* Nothing of what was before reaches the guest any more. */
-static void forget(Spapr *s)
+/* All of it that can change; the members are those of Spapr. */
+typedef struct SpaprRegisters {
+    SpaprState state;
+    uint32_t address;
+    uint16_t given;
+    size_t size; /* bytes of the response */
+    const uint8_t *response;
+    size_t answers;
+    const uint8_t *answer;
+} SpaprRegisters;
+
+/* The one way to set it. Nothing of what was before reaches the guest any more. */
+static void spapr_set(Spapr *s, const SpaprRegisters *registers)
 {
     s->generation++;
-    s->state = SPAPR_IDLE;
-    s->answers = 0;
     s->stuck = false;
+    s->state = registers->state;
+    s->address = registers->address;
+    s->given = registers->given;
+    s->size = registers->size;
+    s->answers = (unsigned)registers->answers;
+    if (registers->size > 0) {
+        memcpy(s->buffer, registers->response, registers->size);
+    }
+    if (registers->answers > 0) {
+        memcpy(s->answer, registers->answer, registers->answers * TPM_CRQ_MESSAGE_SIZE);
+    }
+}
+
+static void forget(Spapr *s)
+{
+    spapr_set(s, &(SpaprRegisters){ .state = SPAPR_IDLE });
 }
 
 static void spapr_reset(void *model, size_t buffer_size)
@@ -328,6 +357,99 @@ static void spapr_reset(void *model, size_t buffer_size)
     (void)buffer_size; /* the guest asks for it */
     forget(model);
 }
+
+/* ---- saved state: the section `spapr` (docs/state-format.rst) ---- */
+
+#define SECTION        "spapr"
+#define VERSION        1u
+#define TYPE           "(yuqayay)"
+#define FIELD_RESPONSE 3u
+#define FIELD_ANSWERS  4u
+
+static bool spapr_is_settled(const void *model)
+{
+    const Spapr *s = model;
+
+    return !s->delivering;
+}
+
+static void spapr_save(const void *model, TPMStateWriter *writer)
+{
+    const Spapr *s = model;
+    bool idle = s->state == SPAPR_IDLE;
+    size_t size = s->state == SPAPR_COPY_OUT ? s->size : 0;
+
+    tpm_state_writer_add(
+        writer, SECTION, VERSION,
+        g_variant_new("(yuq@ay@ay)", s->state, idle ? 0 : s->address, idle ? 0 : s->given,
+                      tpm_state_bytes(s->buffer, size),
+                      tpm_state_bytes(s->answer, (size_t)s->answers * TPM_CRQ_MESSAGE_SIZE)));
+}
+
+static bool wrong(GError **error, const char *field)
+{
+    return tpm_state_field_wrong(error, SECTION, field);
+}
+
+/* A response there is when it is to be copied out, and then it is one a TPM could give. */
+static bool check_response(const Spapr *s, const SpaprRegisters *registers, GError **error)
+{
+    size_t size = registers->size;
+    bool good = size == 0;
+
+    if (registers->state == SPAPR_COPY_OUT) {
+        good = size >= TPM_HEADER_SIZE && size <= s->device->request.buffer_size &&
+               size == tpm_header_len(registers->response);
+    }
+    return good || wrong(error, "response");
+}
+
+/* The command under way has a place among the answers kept for its own. */
+static bool check_answers(const SpaprRegisters *registers, size_t bytes, GError **error)
+{
+    size_t own = registers->state == SPAPR_IDLE ? 0 : 1;
+
+    return (bytes % TPM_CRQ_MESSAGE_SIZE == 0 && registers->answers + own <= ANSWERS_MAX) ||
+           wrong(error, "answers");
+}
+
+static void *spapr_parse(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,
+                         GError **error)
+{
+    g_autofree SpaprRegisters *registers = g_new0(SpaprRegisters, 1);
+    GVariant *content = tpm_state_reader_section(reader, SECTION, VERSION, TYPE, error);
+    guint8 state;
+    size_t answer_bytes;
+
+    if (!content) {
+        return NULL;
+    }
+    g_variant_get(content, "(yuq@*@*)", &state, &registers->address, &registers->given, NULL, NULL);
+    registers->state = (SpaprState)state;
+    registers->response = tpm_state_get_bytes(content, FIELD_RESPONSE, &registers->size);
+    registers->answer = tpm_state_get_bytes(content, FIELD_ANSWERS, &answer_bytes);
+    registers->answers = answer_bytes / TPM_CRQ_MESSAGE_SIZE;
+    if (state > SPAPR_COPY_OUT) {
+        wrong(error, "state");
+        return NULL;
+    }
+    if ((registers->state == SPAPR_EXECUTION) != request->waits || request->locality != 0) {
+        wrong(error, "state: the command under way is another one");
+        return NULL;
+    }
+    if (!check_response(model, registers, error) ||
+        !check_answers(registers, answer_bytes, error)) {
+        return NULL;
+    }
+    return g_steal_pointer(&registers);
+}
+
+static void spapr_restore(void *model, const void *saved)
+{
+    spapr_set(model, saved);
+}
+
+/* ---- the front end ---- */
 
 static bool spapr_check(const TPMDeviceConfig *config, TPMVersion version, GError **error)
 {
@@ -391,6 +513,10 @@ const TPMFrontend tpm_frontend_spapr = {
     .done = spapr_done,
     .is_due = spapr_is_due,
     .deliver = spapr_deliver,
+    .is_settled = spapr_is_settled,
+    .save = spapr_save,
+    .parse = spapr_parse,
+    .restore = spapr_restore,
 };
 
 /* ---- what a hypervisor calls ---- */

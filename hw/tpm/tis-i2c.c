@@ -400,16 +400,37 @@ static void i2c_free(void *model)
     g_free(i2c);
 }
 
+/* All of it that can change; the members are those of TISI2C. */
+typedef struct I2CRegisters {
+    TISRegisters tis;
+    uint8_t locality;
+    bool csum_enabled;
+    I2CPhase phase;
+    bool is_named; /* there is a register, and this is its number */
+    uint8_t number;
+    uint8_t count;
+    uint32_t data;
+} I2CRegisters;
+
+/* The one way to set it, but for the registers behind. */
+static void i2c_set(TISI2C *i2c, const I2CRegisters *registers)
+{
+    i2c->locality = registers->locality;
+    i2c->csum_enabled = registers->csum_enabled;
+    i2c->phase = registers->phase;
+    i2c->reg = registers->is_named ? find_register(registers->number) : NULL;
+    i2c->number = registers->number;
+    i2c->count = registers->count;
+    i2c->data = registers->data;
+}
+
 /* What is left of a transfer that was under way is not for the device any more. */
 static void i2c_reset(void *model, size_t buffer_size)
 {
     TISI2C *i2c = model;
 
     tis_reset(i2c->tis, buffer_size);
-    i2c->locality = 0;
-    i2c->csum_enabled = false;
-    i2c->phase = I2C_SILENT;
-    i2c->reg = NULL;
+    i2c_set(i2c, &(I2CRegisters){ .phase = I2C_SILENT });
 }
 
 static void i2c_done(void *model, const uint8_t *response, size_t size, bool selftest_done)
@@ -417,6 +438,99 @@ static void i2c_done(void *model, const uint8_t *response, size_t size, bool sel
     TISI2C *i2c = model;
 
     tis_done(i2c->tis, response, size, selftest_done);
+}
+
+/* ---- saved state: the section `i2c` (docs/state-format.rst), beside that of tis-state.c ---- */
+
+#define SECTION "i2c"
+#define VERSION 1u
+#define TYPE    "(ybybyyu)"
+
+static void i2c_save(const void *model, TPMStateWriter *writer)
+{
+    const TISI2C *i2c = model;
+    bool has_data = i2c->phase == I2C_WRITING || i2c->phase == I2C_READING;
+
+    tis_save(i2c->tis, writer);
+    tpm_state_writer_add(writer, SECTION, VERSION,
+                         g_variant_new(TYPE, i2c->locality, i2c->csum_enabled, i2c->phase,
+                                       i2c->reg != NULL, i2c->reg ? i2c->number : 0,
+                                       has_data ? i2c->count : 0, has_data ? i2c->data : 0));
+}
+
+static bool wrong(GError **error, const char *field)
+{
+    return tpm_state_field_wrong(error, SECTION, field);
+}
+
+static bool check_phase(const I2CRegisters *registers, GError **error)
+{
+    const I2CRegister *reg = find_register(registers->number);
+
+    if (registers->is_named && !reg) {
+        return wrong(error, "number: there is no such register");
+    }
+    switch (registers->phase) {
+    case I2C_SILENT:
+        break;
+    case I2C_STARTED:
+        return !registers->is_named || wrong(error, "phase: a register is named already");
+    case I2C_SELECTED:
+    case I2C_READING:
+        return registers->is_named || wrong(error, "phase: no register is named");
+    case I2C_WRITING:
+        return (registers->is_named && !reg->is_port) ||
+               wrong(error, "phase: there is nothing to be written");
+    }
+    return true;
+}
+
+static bool i2c_read(GVariant *content, I2CRegisters *registers, GError **error)
+{
+    gboolean csum_enabled, is_named;
+    guint8 phase;
+
+    g_variant_get(content, TYPE, &registers->locality, &csum_enabled, &phase, &is_named,
+                  &registers->number, &registers->count, &registers->data);
+    registers->csum_enabled = csum_enabled;
+    registers->is_named = is_named;
+    registers->phase = (I2CPhase)phase;
+    if (registers->locality >= TIS_LOCALITIES) {
+        return wrong(error, "locality");
+    }
+    if (phase > I2C_READING) {
+        return wrong(error, "phase");
+    }
+    if (registers->count > I2C_REGISTER_SIZE) {
+        return wrong(error, "count");
+    }
+    return check_phase(registers, error);
+}
+
+static void *i2c_parse(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,
+                       GError **error)
+{
+    const TISI2C *i2c = model;
+    g_autofree TISRegisters *tis = tis_parse(i2c->tis, reader, request, error);
+    GVariant *content =
+        tis ? tpm_state_reader_section(reader, SECTION, VERSION, TYPE, error) : NULL;
+
+    if (!content) {
+        return NULL;
+    }
+    g_autofree I2CRegisters *registers = g_new0(I2CRegisters, 1);
+
+    registers->tis = *tis;
+    return i2c_read(content, registers, error) ? g_steal_pointer(&registers) : NULL;
+}
+
+static void i2c_restore(void *model, const void *saved)
+{
+    TISI2C *i2c = model;
+    const I2CRegisters *registers = saved;
+
+    tis_set(i2c->tis, &registers->tis);
+    i2c_set(i2c, registers);
 }
 
 const TPMFrontend tpm_frontend_tis_i2c = {
@@ -428,6 +542,9 @@ const TPMFrontend tpm_frontend_tis_i2c = {
     .free = i2c_free,
     .reset = i2c_reset,
     .done = i2c_done,
+    .save = i2c_save,
+    .parse = i2c_parse,
+    .restore = i2c_restore,
 };
 
 /* ---- what a hypervisor's bus calls ---- */

@@ -13,6 +13,7 @@
  */
 #include "tis.h"
 
+#include <string.h>
 #include <tpmdev/spi.h>
 
 /*
@@ -368,14 +369,24 @@ static void spi_free(void *model)
     g_free(spi);
 }
 
+/* All of it that can change: the frame, which is a TISSPI without the rest. */
+static void spi_set(TISSPI *spi, const TISSPI *frame)
+{
+    TIS *tis = spi->tis;
+    unsigned wait_states = spi->wait_states;
+
+    *spi = *frame;
+    spi->tis = tis;
+    spi->wait_states = wait_states;
+}
+
 /* The chip select is the controller's; what remains of a frame means nothing any more. */
 static void spi_reset(void *model, size_t buffer_size)
 {
     TISSPI *spi = model;
+    bool is_selected = spi->phase != SPI_DESELECTED;
 
-    if (spi->phase != SPI_DESELECTED) {
-        spi->phase = SPI_IGNORED;
-    }
+    spi_set(spi, &(TISSPI){ .phase = is_selected ? SPI_IGNORED : SPI_DESELECTED });
     tis_reset(spi->tis, buffer_size);
 }
 
@@ -384,6 +395,161 @@ static void spi_done(void *model, const uint8_t *response, size_t size, bool sel
     TISSPI *spi = model;
 
     tis_done(spi->tis, response, size, selftest_done);
+}
+
+/* ---- saved state: the section `spi` (docs/state-format.rst), beside that of tis-state.c ---- */
+
+#define SECTION      "spi"
+#define VERSION      1u
+#define TYPE         "(yaybbbuyyyay)"
+#define FIELD_HEADER 1u
+#define FIELD_BYTES  9u
+
+/* In a frame whose header is whole, and which is not over. */
+static bool in_frame(const TISSPI *spi)
+{
+    return spi->phase == SPI_WAIT || spi->phase == SPI_DATA;
+}
+
+static void spi_save(const void *model, TPMStateWriter *writer)
+{
+    const TISSPI *spi = model;
+    TISSPI frame = { .phase = spi->phase };
+    size_t header_size = spi->phase == SPI_HEADER ? spi->header_size : 0;
+    uint8_t bytes[4] = { 0 };
+
+    if (in_frame(spi)) {
+        frame = *spi;
+    }
+    /* Of a write only what has come; of a read all that the register gave. */
+    if (frame.moved > 0) {
+        memcpy(bytes, frame.bytes, frame.is_read ? frame.size : frame.moved);
+    }
+    tis_save(spi->tis, writer);
+    tpm_state_writer_add(writer, SECTION, VERSION,
+                         g_variant_new("(y@aybbbuyyy@ay)", spi->phase,
+                                       tpm_state_bytes(spi->header, header_size), frame.is_read,
+                                       frame.is_fifo, frame.is_nobodys,
+                                       frame.is_nobodys ? 0 : frame.address, frame.left,
+                                       spi->phase == SPI_WAIT ? frame.waits_left : 0, frame.moved,
+                                       tpm_state_bytes(bytes, frame.moved > 0 ? frame.size : 0)));
+}
+
+typedef struct SPISaved {
+    TISRegisters tis;
+    TISSPI frame;
+} SPISaved;
+
+static bool wrong(GError **error, const char *field)
+{
+    return tpm_state_field_wrong(error, SECTION, field);
+}
+
+static bool read_bytes_moved(GVariant *content, TISSPI *frame)
+{
+    size_t size;
+    const uint8_t *bytes = tpm_state_get_bytes(content, FIELD_BYTES, &size);
+
+    if (size > sizeof(frame->bytes)) {
+        return false;
+    }
+    if (size > 0) {
+        memcpy(frame->bytes, bytes, size);
+    }
+    frame->size = (unsigned)size;
+    return true;
+}
+
+static bool spi_read(GVariant *content, TISSPI *frame, GError **error)
+{
+    gboolean is_read, is_fifo, is_nobodys;
+    guint8 phase, left, waits_left, moved;
+    size_t size;
+    const uint8_t *header = tpm_state_get_bytes(content, FIELD_HEADER, &size);
+
+    g_variant_get(content, "(y@*bbbuyyy@*)", &phase, NULL, &is_read, &is_fifo, &is_nobodys,
+                  &frame->address, &left, &waits_left, &moved, NULL);
+    frame->phase = (SPIPhase)phase;
+    frame->is_read = is_read;
+    frame->is_fifo = is_fifo;
+    frame->is_nobodys = is_nobodys;
+    frame->left = left;
+    frame->waits_left = waits_left;
+    frame->moved = moved;
+    if (phase > SPI_IGNORED) {
+        return wrong(error, "phase");
+    }
+    if (size >= HEADER_SIZE || (size > 0 && frame->phase != SPI_HEADER)) {
+        return wrong(error, "header");
+    }
+    if (size > 0) {
+        memcpy(frame->header, header, size);
+    }
+    frame->header_size = (unsigned)size;
+    return read_bytes_moved(content, frame) || wrong(error, "bytes");
+}
+
+/* The register is one, and what is left of it is left of the frame. */
+static bool check_register(const TISSPI *frame, GError **error)
+{
+    if (frame->address >= TPM_TIS_SIZE || (frame->is_fifo && !is_fifo(frame->address))) {
+        return wrong(error, "address");
+    }
+    if (frame->moved > 0 &&
+        (frame->moved >= frame->size || frame->address % 4 + frame->size > 4 ||
+         (frame->is_fifo && frame->size > 1) || frame->left < frame->size - frame->moved)) {
+        return wrong(error, "moved");
+    }
+    return true;
+}
+
+static bool check_frame(const TISSPI *frame, GError **error)
+{
+    bool waits = frame->phase == SPI_WAIT;
+
+    if (!in_frame(frame)) {
+        return (frame->left == 0 && frame->waits_left == 0 && frame->moved == 0) ||
+               wrong(error, "phase: there is no frame");
+    }
+    if (frame->left < 1 || frame->left > FRAME_DATA_MAX) {
+        return wrong(error, "left");
+    }
+    if (waits != (frame->waits_left > 0) || frame->waits_left > WAIT_STATES_MAX) {
+        return wrong(error, "waits-left");
+    }
+    if ((waits || frame->is_nobodys) && frame->moved > 0) {
+        return wrong(error, "moved");
+    }
+    return frame->is_nobodys || check_register(frame, error);
+}
+
+static void *spi_parse(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,
+                       GError **error)
+{
+    const TISSPI *spi = model;
+    g_autofree TISRegisters *tis = tis_parse(spi->tis, reader, request, error);
+    GVariant *content =
+        tis ? tpm_state_reader_section(reader, SECTION, VERSION, TYPE, error) : NULL;
+
+    if (!content) {
+        return NULL;
+    }
+    g_autofree SPISaved *saved = g_new0(SPISaved, 1);
+
+    saved->tis = *tis;
+    if (!spi_read(content, &saved->frame, error) || !check_frame(&saved->frame, error)) {
+        return NULL;
+    }
+    return g_steal_pointer(&saved);
+}
+
+static void spi_restore(void *model, const void *state)
+{
+    TISSPI *spi = model;
+    const SPISaved *saved = state;
+
+    tis_set(spi->tis, &saved->tis);
+    spi_set(spi, &saved->frame);
 }
 
 /* No read and no write: nothing is inside a region of no bytes. */
@@ -396,6 +562,9 @@ const TPMFrontend tpm_frontend_tis_spi = {
     .free = spi_free,
     .reset = spi_reset,
     .done = spi_done,
+    .save = spi_save,
+    .parse = spi_parse,
+    .restore = spi_restore,
 };
 
 G_STATIC_ASSERT(HEADER_SIZE_1 + 1 == FRAME_DATA_MAX);

@@ -499,27 +499,42 @@ void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_d
     tis_interrupt(tis, locality, TIS_INT_DATA_AVAIL | TIS_INT_STS_VALID);
 }
 
+void tis_set(TIS *tis, const TISRegisters *registers)
+{
+    memcpy(tis->locality, registers->locality, sizeof(tis->locality));
+    tis->active = registers->active;
+    tis->command_locality = registers->command_locality;
+    tis->hashing = registers->hashing;
+    tis->interface_locked = registers->interface_locked;
+    tis->aborting = registers->aborting;
+    tis->next = registers->next;
+    tis->offset = registers->offset;
+    if (registers->fifo_size > 0) {
+        memcpy(tis->buffer, registers->fifo, registers->fifo_size);
+    }
+    update_irq(tis);
+}
+
 void tis_reset(void *model, size_t buffer_size)
 {
     TIS *tis = model;
+    TISRegisters registers = {
+        .active = TIS_NO_LOCALITY,
+        .command_locality = TIS_NO_LOCALITY,
+        .aborting = TIS_NO_LOCALITY,
+        .next = TIS_NO_LOCALITY,
+    };
 
     for (unsigned i = 0; i < TIS_LOCALITIES; i++) {
-        tis->locality[i] = (TISLocality){
+        registers.locality[i] = (TISLocality){
             .state = TIS_IDLE,
             .access = TIS_ACCESS_TPM_REG_VALID_STS,
             .sts = tis->device->version == TPM_VERSION_1_2 ? 0 : TIS_STS_FAMILY_2_0,
             .int_enable = TIS_INT_POLARITY_LOW_LEVEL,
         };
     }
-    tis->active = TIS_NO_LOCALITY;
-    tis->command_locality = TIS_NO_LOCALITY;
-    tis->aborting = TIS_NO_LOCALITY;
-    tis->next = TIS_NO_LOCALITY;
-    tis->hashing = false;
-    tis->interface_locked = false;
     tis->buffer_size = buffer_size;
-    tis->offset = 0;
-    update_irq(tis);
+    tis_set(tis, &registers);
 }
 
 void *tis_new(TPMDevice *device, const TPMDeviceConfig *config)
@@ -589,7 +604,10 @@ size_t tis_buffer_size(const TPMDeviceConfig *config)
     .read = tis_register_read,      \
     .write = tis_register_write,    \
     .done = tis_done,               \
-    .hashed = tis_hashed
+    .hashed = tis_hashed,           \
+    .save = tis_save,               \
+    .parse = tis_parse,             \
+    .restore = tis_restore
 /* clang-format on */
 
 /* Where a PC has it, on the LPC bus. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The state of a TIS device, shared by its three files: tis.c (registers and the five states),
- * tis-locality.c (which locality may use them) and tis-drtm.c (what locality 4 has of its own). The
- * same registers stand behind every bus: memory (the front ends in tis.c), I2C and SPI, whose front
- * ends have a TIS and reach it by the functions at the end.
+ * The state of a TIS device, shared by its four files: tis.c (registers and the five states),
+ * tis-locality.c (which locality may use them), tis-drtm.c (what locality 4 has of its own) and
+ * tis-state.c (how it is saved). The same registers stand behind every bus: memory (the front ends
+ * in tis.c), I2C and SPI, whose front ends have a TIS and reach it by the functions at the end.
  */
 #ifndef TPM_TIS_H
 #define TPM_TIS_H
@@ -48,6 +48,23 @@ typedef struct TIS {
     size_t offset;      /* the next byte written or read */
     uint8_t *buffer;
 } TIS;
+
+/*
+ * All of it that can change, and nothing that it was made with: what a reset sets it to, and what
+ * is saved of it. The members are those of TIS.
+ */
+typedef struct TISRegisters {
+    TISLocality locality[TIS_LOCALITIES];
+    uint8_t active;
+    uint8_t command_locality;
+    bool hashing;
+    bool interface_locked;
+    uint8_t aborting;
+    uint8_t next;
+    size_t offset;
+    size_t fifo_size; /* bytes of the command or response in the FIFO */
+    const uint8_t *fifo;
+} TISRegisters;
 
 /* ---- tis-locality.c ---- */
 
@@ -100,9 +117,20 @@ void tis_interrupt(TIS *tis, uint8_t locality, uint32_t sources);
 void *tis_new(TPMDevice *device, const TPMDeviceConfig *config);
 void tis_free(void *model);
 void tis_reset(void *model, size_t buffer_size);
+
+/* The one way to set it, for a reset and for saved state; the line follows. */
+void tis_set(TIS *tis, const TISRegisters *registers);
+
 uint32_t tis_register_read(void *model, const TPMPiece *piece);
 void tis_register_write(void *model, const TPMPiece *piece, uint32_t value);
 void tis_done(void *model, const uint8_t *response, size_t size, bool selftest_done);
 size_t tis_buffer_size(const TPMDeviceConfig *config);
+
+/* ---- tis-state.c: as frontend.h has them, for the front end of any bus ---- */
+
+void tis_save(const void *model, TPMStateWriter *writer);
+void *tis_parse(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,
+                GError **error);
+void tis_restore(void *model, const void *saved);
 
 #endif /* TPM_TIS_H */

@@ -15,24 +15,32 @@
  * The state of a backend and what each call does in it. backends/tpm/backend.c holds every
  * backend to this table, so a class needs no checks of its own.
  *
- *              STOPPED    STARTING  READY       EXECUTING    OPEN       HASHING   FAILED
+ *              STOPPED    STARTING  READY       EXECUTING OPEN       HASHING   MOVING    FAILED
  * device side
- *   start      → STARTING refused   → STARTING  refused      → STARTING refused   → STARTING
- *   submit     failure    refused   → EXECUTING refused      refused    refused   failure
- *   hash start failure    refused   → HASHING   refused      refused    refused   failure
- *   hash data  failure    refused   refused     refused      → HASHING  refused   failure
- *   hash end   failure    refused   refused     refused      → HASHING  refused   failure
- *   cancel     no effect  no effect no effect   class cancel no effect  no effect no effect
+ *   start      → STARTING refused   → STARTING  refused   → STARTING refused   refused   → STARTING
+ *   submit     failure    refused   → EXECUTING refused   refused    refused   refused   failure
+ *   hash start failure    refused   → HASHING   refused   refused    refused   refused   failure
+ *   hash data  failure    refused   refused     refused   → HASHING  refused   refused   failure
+ *   hash end   failure    refused   refused     refused   → HASHING  refused   refused   failure
+ *   cancel     no effect  no effect no effect   cancels   no effect  no effect no effect no effect
+ *   save       failure    refused   → MOVING    refused   → MOVING   refused   refused   failure
+ *   load       → MOVING   refused   → MOVING    refused   → MOVING   refused   refused   → MOVING
  * backend side
- *   started    dropped    → READY   dropped     dropped      dropped    dropped   dropped
- *   complete   dropped    dropped   dropped     → READY      dropped    dropped   dropped
- *   hashed     dropped    dropped   dropped     dropped      dropped    → OPEN    dropped
- *   failed     → FAILED   → FAILED  → FAILED    → FAILED     → FAILED   → FAILED  stays
- *   recovered  dropped    dropped   dropped     dropped      dropped    dropped   → READY
+ *   started    dropped    → READY   dropped     dropped   dropped    dropped   dropped   dropped
+ *   complete   dropped    dropped   dropped     → READY   dropped    dropped   dropped   dropped
+ *   hashed     dropped    dropped   dropped     dropped   dropped    → OPEN    dropped   dropped
+ *   saved      dropped    dropped   dropped     dropped   dropped    dropped   back      dropped
+ *   loaded     dropped    dropped   dropped     dropped   dropped    dropped   → READY   dropped
+ *   refused    dropped    dropped   dropped     dropped   dropped    dropped   back      dropped
+ *   recovered  dropped    dropped   dropped     dropped   dropped    dropped   dropped   → READY
+ *   failed     → FAILED   → FAILED  → FAILED    → FAILED  → FAILED   → FAILED  → FAILED  stays
  *
- * OPEN is a D-RTM hash sequence between two of its steps; the answer to its end leads to READY.
+ * OPEN is a D-RTM hash sequence between two of its steps; the answer to its end leads to READY, and
+ * so does loaded, or to OPEN when a sequence was loaded that has not ended. "back" is the state
+ * that MOVING was entered from. "cancels": the class's cancel() is called.
+ *
  * "failure": the command is answered at once with the failure response of the TPM's version, a
- * step of a hash sequence with an error.
+ * step of a hash sequence and a save with an error.
  * "refused": an error of the device side that cannot happen through libtpmdev's own devices.
  * "dropped": ignored; a backend that answers twice or late does no harm. A command under way
  * when a backend fails ends with the failure response, a hash sequence with an error; it has ended
@@ -109,6 +117,39 @@ typedef enum TPMHashStep {
     TPM_HASH_END,
 } TPMHashStep;
 
+/** The most bytes a blob of a TPM's state can have; libtpms' largest is below 260 KiB. */
+#define TPM_STATE_BLOB_SIZE_MAX 0x80000u
+
+/**
+ * TPMStateBlob: a part of a TPM's state, in a form that its backend's type alone knows
+ * @data:  the bytes; NULL when there is no such part
+ * @size:  bytes at @data, at most TPM_STATE_BLOB_SIZE_MAX; 0 when there is no such part
+ * @flags: whatever the type needs to know of it; kept as it is
+ */
+typedef struct TPMStateBlob {
+    const void *data;
+    size_t size;
+    uint32_t flags;
+} TPMStateBlob;
+
+/**
+ * TPMState: what a TPM is, apart from the registers in front of it
+ * @size:           sizeof(TPMState), in bytes
+ * @permanent:      what it keeps without power: seeds, NV, persistent objects, counters
+ * @volatile_state: what it has in its memory: PCRs, sessions, loaded objects
+ * @saved:          TPM 1.2: what TPM_SaveState keeps for the next TPM_Startup
+ * @writer:         who wrote it, for messages, such as "libtpms 0.9.2"; at most 127 bytes
+ *
+ * It holds all of the TPM's secrets. New members are only ever added at the end.
+ */
+typedef struct TPMState {
+    size_t size;
+    TPMStateBlob permanent;
+    TPMStateBlob volatile_state;
+    TPMStateBlob saved;
+    const char *writer;
+} TPMState;
+
 /**
  * TPMBackendClass: what a kind of backend can do
  *
@@ -162,7 +203,8 @@ typedef struct TPMBackendClass {
      * poll: (optional) look, without blocking, whether the lingering command is done
      *
      * If it is, complete it before returning. Until linger_end(), complete it nowhere else. Once
-     * it is done there is no linger_end(). Also called for a start that a host waits for.
+     * it is done there is no linger_end(). Also called for whatever a host waits for: a start, a
+     * command that does not linger, a step of a hash sequence, a save or a load.
      */
     void (*poll)(void *self);
 
@@ -216,9 +258,42 @@ typedef struct TPMBackendClass {
      * can_migrate: (optional) can the TPM's state be taken to another host?
      *
      * Must not block; any thread may call it, also two at once. Without it nothing speaks against
-     * it. Returns true, or false with TPM_ERROR_UNSUPPORTED that says why not.
+     * it, where there are save() and load(). Returns true, or false with TPM_ERROR_UNSUPPORTED that
+     * says why not.
      */
     bool (*can_migrate)(void *self, GError **error);
+
+    /**
+     * save: (optional) hand out the TPM's state
+     *
+     * Called while no command is under way; a hash sequence may be open, and is part of the state.
+     * The guest stands still and a host waits, so end within a bounded time, but do not block.
+     * Answer with tpmdev_backend_saved(), tpmdev_backend_refused() or tpmdev_backend_failed().
+     * After it the TPM and its storage stay as they are until resume(), load() or destroy():
+     * another host may be about to take them over.
+     */
+    void (*save)(void *self);
+
+    /**
+     * load: (optional) be the TPM whose state this is, in place of whatever there was
+     * @buffer_size: as for start()
+     * @state:       its state, of a backend of this type; valid during the call
+     *
+     * In place of start(), and as that is: the TPM is powered on, but knows of no reset. It is also
+     * called before the first start(). Must not block. Answer with tpmdev_backend_loaded();
+     * with tpmdev_backend_refused() when the TPM that was there is there still, as it was, stored
+     * state included; or with tpmdev_backend_failed().
+     */
+    void (*load)(void *self, size_t buffer_size, const TPMState *state);
+
+    /**
+     * resume: (optional) the TPM whose state was handed out goes on here after all
+     *
+     * Called after a save() that was answered with tpmdev_backend_saved(), before anything else but
+     * load() and destroy(). Must not block. A TPM that cannot go on, because another host has its
+     * storage, say, fails: tpmdev_backend_failed().
+     */
+    void (*resume)(void *self);
 } TPMBackendClass;
 
 /**
@@ -745,8 +820,8 @@ void tpmdev_backend_failed(TPMBackend *backend, const GError *error);
 /**
  * tpmdev_backend_get_cycle: which power cycle the TPM is in
  *
- * Any thread may call it. Returns a number that is another one in every call of start(), and 0
- * before the first. For tpmdev_backend_failed_in_cycle().
+ * Any thread may call it. Returns a number that is another one in every call of start() and load(),
+ * and 0 before the first. For tpmdev_backend_failed_in_cycle().
  */
 TPMDEV_EXPORT
 unsigned tpmdev_backend_get_cycle(TPMBackend *backend);
@@ -798,6 +873,33 @@ typedef enum TPMBackendLink {
  */
 TPMDEV_EXPORT
 void tpmdev_backend_set_link(TPMBackend *backend, TPMBackendLink link);
+
+/**
+ * tpmdev_backend_saved: this is the TPM's state
+ * @state: its state; needed only during the call
+ *
+ * Answers save(). Any thread may call it, also from within save().
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_saved(TPMBackend *backend, const TPMState *state);
+
+/**
+ * tpmdev_backend_loaded: the TPM is the one whose state it was given
+ *
+ * Answers load(). Any thread may call it, also from within load(). What is known of the
+ * tpmEstablished flag by then is that of the loaded TPM.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_loaded(TPMBackend *backend);
+
+/**
+ * tpmdev_backend_refused: the state was not handed out, or not taken, and all is as it was
+ * @error: why, in words; copied
+ *
+ * Answers save() and load(). Any thread may call it, also from within these.
+ */
+TPMDEV_EXPORT
+void tpmdev_backend_refused(TPMBackend *backend, const GError *error);
 
 /**
  * tpmdev_backend_set_established: the state of the tpmEstablished flag

@@ -167,13 +167,19 @@ typedef struct TPMDeviceConfig {
      * TPM_ContinueSelfTest of TPM 1.2 alone, as QEMU's devices do.
      */
     bool selftest;
+
+    /**
+     * the device is made for tpmdev_device_load(): it is held, as <tpmdev/state.h> has it, and its
+     * TPM is not started before tpmdev_device_resume(). Default false: the TPM starts at once.
+     */
+    bool incoming;
 } TPMDeviceConfig;
 
 /** Initialiser with the defaults: `TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;` */
 #define TPM_DEVICE_CONFIG_INIT                                                                     \
     {                                                                                              \
         sizeof(TPMDeviceConfig), TPM_INTERFACE_TIS, 5, TPM_COMPLETION_WINDOW_DEFAULT_NS,           \
-            TPM_BASE_ADDRESS, false, false, 0, false, false, 0, 0, false                           \
+            TPM_BASE_ADDRESS, false, false, 0, false, false, 0, 0, false, false                    \
     }
 
 /**

@@ -29,7 +29,8 @@ G_BEGIN_DECLS
  * @TPM_ERROR_UNSUPPORTED:     a peer or this build lacks something that is needed
  * @TPM_ERROR_STATE_DAMAGED:   stored TPM state is there but cannot be used
  * @TPM_ERROR_STATE_MISMATCH:  stored TPM state is whole, but not that of this TPM: of another
- *                             version, program or key, or from before it was used last
+ *                             version, program or key, or from before it was used last; or saved
+ *                             state is that of a device or a TPM of another kind
  * @TPM_ERROR_TPM:             the TPM itself reported a failure
  */
 typedef enum TPMError {

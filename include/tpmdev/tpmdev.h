@@ -13,6 +13,7 @@
  *   i2c.h          the same registers on an I2C bus
  *   spi.h          and on an SPI bus
  *   spapr.h        the device of POWER's platforms, which has messages in place of registers
+ *   state.h        saving a device, and loading it elsewhere
  *   acpi.h         the tables by which firmware and systems find the device
  *   device_tree.h  the node by which they find it where there is no ACPI
  *   fw_cfg.h       the files by which firmware gets them from a QEMU-like machine
@@ -30,6 +31,7 @@
 #include <tpmdev/i2c.h>
 #include <tpmdev/spapr.h>
 #include <tpmdev/spi.h>
+#include <tpmdev/state.h>
 #include <tpmdev/statistics.h>
 #include <tpmdev/version.h>
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 HEADERS = ["acpi.h", "backend.h", "device.h", "device_tree.h", "error.h", "fw_cfg.h", "host.h",
-           "i2c.h", "spapr.h", "spi.h", "statistics.h", "tpmdev.h",
+           "i2c.h", "spapr.h", "spi.h", "state.h", "statistics.h", "tpmdev.h",
            "version.h"]
 
 

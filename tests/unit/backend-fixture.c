@@ -75,9 +75,36 @@ static void class_hash(void *self, TPMHashStep step, const uint8_t *data, size_t
     BackendFixture *fixture = self;
 
     fixture->klass.hashes++;
+    fixture->in_sequence = step != TPM_HASH_END;
     fixture->klass.hash_step = step;
     fixture->klass.hash_data = data;
     fixture->klass.hash_size = size;
+    call_in_class(fixture);
+}
+
+static void class_save(void *self)
+{
+    BackendFixture *fixture = self;
+
+    fixture->klass.saves++;
+    call_in_class(fixture);
+}
+
+static void class_load(void *self, size_t buffer_size, const TPMState *state)
+{
+    BackendFixture *fixture = self;
+
+    (void)state;
+    fixture->klass.loads++;
+    fixture->klass.start_buffer_size = buffer_size;
+    call_in_class(fixture);
+}
+
+static void class_resume(void *self)
+{
+    BackendFixture *fixture = self;
+
+    fixture->klass.resumes++;
     call_in_class(fixture);
 }
 
@@ -100,6 +127,16 @@ const TPMBackendClass fixture_class = {
     .reset_established = class_reset_established,
     .destroy = class_destroy,
     .hash = class_hash,
+    .save = class_save,
+    .load = class_load,
+    .resume = class_resume,
+};
+
+const TPMState fixture_state_of_tpm = {
+    .size = sizeof(TPMState),
+    .permanent = { "permanent", 9, 1 },
+    .volatile_state = { "volatile", 8, 2 },
+    .writer = "a test",
 };
 
 /* ---- the client ---- */
@@ -139,6 +176,11 @@ static void on_completed(void *client, const uint8_t *response, size_t size, con
     note(client, 'C', error);
 }
 
+static void on_moved(void *client, const TPMState *saved, const GError *error)
+{
+    note(client, error ? 'v' : saved ? 'V' : 'L', error);
+}
+
 static void on_hashed(void *client, const GError *error)
 {
     note(client, error ? 'h' : 'H', error);
@@ -163,6 +205,7 @@ static const TPMBackendClient client_callbacks = {
     .started = on_started,
     .completed = on_completed,
     .hashed = on_hashed,
+    .moved = on_moved,
     .established = on_established,
     .failed = on_failed,
     .recovered = on_recovered,
@@ -286,6 +329,13 @@ void fixture_fail(BackendFixture *fixture, const char *message)
     g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "%s", message);
 
     tpmdev_backend_failed(fixture->backend, error);
+}
+
+void fixture_refuse(BackendFixture *fixture, const char *message)
+{
+    g_autoptr(GError) error = g_error_new_literal(TPMDEV_ERROR, TPM_ERROR_TPM, message);
+
+    tpmdev_backend_refused(fixture->backend, error);
 }
 
 void fixture_forget(BackendFixture *fixture)

@@ -22,6 +22,9 @@ typedef struct ClassNotes {
     unsigned cancels;
     unsigned established_resets;
     unsigned hashes;
+    unsigned saves;
+    unsigned loads;
+    unsigned resumes;
     unsigned destroys;
     size_t start_buffer_size;
     TPMCommand command; /* its bytes are those of the backend */
@@ -35,7 +38,7 @@ typedef struct ClassNotes {
 /* What the client was told: a letter for each piece of news, in order. */
 typedef struct ClientNotes {
     /* S started, s start failed, C completed, H hashed, h hash failed, E and e established, F
-     * failed, R recovered */
+     * failed, R recovered, V saved, L loaded, v neither */
     char news[64];
     GThread *thread;
     char *error; /* the last message, or NULL */
@@ -46,6 +49,7 @@ typedef struct ClientNotes {
 typedef struct BackendFixture {
     TPMBackend *backend; /* a reference */
     ClassNotes klass;
+    bool in_sequence;      /* the last step of a hash sequence was none that ends it */
     GMainContext *context; /* the host's; run by nobody unless a test does */
 
     GMutex lock; /* for `client` and what callbacks of other threads change */
@@ -59,6 +63,9 @@ typedef struct BackendFixture {
 
 /* The class; tests take copies of it to leave members out. */
 extern const TPMBackendClass fixture_class;
+
+/* A TPM's state; its permanent part is "permanent", its volatile part "volatile". */
+extern const TPMState fixture_state_of_tpm;
 
 /* For cmocka: *state is a BackendFixture, its backend not bound. */
 int fixture_setup(void **state);
@@ -86,6 +93,9 @@ void fixture_complete(BackendFixture *fixture, size_t size);
 
 /* The TPM fails with this message. */
 void fixture_fail(BackendFixture *fixture, const char *message);
+
+/* The TPM neither hands its state out nor takes one, and says this. */
+void fixture_refuse(BackendFixture *fixture, const char *message);
 
 /* Forget what class and client have noted. */
 void fixture_forget(BackendFixture *fixture);

@@ -14,7 +14,17 @@
 
 #include <cmocka.h>
 
-typedef enum State { STOPPED, STARTING, READY, EXECUTING, OPEN, HASHING, FAILED } State;
+typedef enum State {
+    STOPPED,
+    STARTING,
+    READY,
+    EXECUTING,
+    OPEN,
+    HASHING,
+    MOVING_OUT, /* MOVING, by a save */
+    MOVING_IN,  /* MOVING, by a load */
+    FAILED
+} State;
 typedef enum Call {
     START,
     SUBMIT,
@@ -27,7 +37,12 @@ typedef enum Call {
     COMPLETE_WITH_ERROR,
     HASHED,
     FAIL,
-    RECOVER
+    RECOVER,
+    SAVE,
+    LOAD,
+    SAVED,
+    LOADED,
+    REFUSED
 } Call;
 
 /* What a call must do in a state. */
@@ -35,7 +50,7 @@ typedef struct Cell {
     State state;
     Call call;
     const char *news; /* what the client is told */
-    char class_call;  /* s start, x submit, h hash, c cancel, or 0 */
+    char class_call;  /* s start, x submit, h hash, c cancel, v save, l load, or 0 */
     State next;
     bool refused;
 } Cell;
@@ -48,6 +63,8 @@ static const Cell table[] = {
     { EXECUTING, START, "", 0, EXECUTING, true },
     { OPEN, START, "", 's', STARTING, false },
     { HASHING, START, "", 0, HASHING, true },
+    { MOVING_OUT, START, "", 0, MOVING_OUT, true },
+    { MOVING_IN, START, "", 0, MOVING_IN, true },
     { FAILED, START, "", 's', STARTING, false },
 
     { STOPPED, SUBMIT, "C", 0, STOPPED, false },
@@ -56,6 +73,8 @@ static const Cell table[] = {
     { EXECUTING, SUBMIT, "", 0, EXECUTING, true },
     { OPEN, SUBMIT, "", 0, OPEN, true },
     { HASHING, SUBMIT, "", 0, HASHING, true },
+    { MOVING_OUT, SUBMIT, "", 0, MOVING_OUT, true },
+    { MOVING_IN, SUBMIT, "", 0, MOVING_IN, true },
     { FAILED, SUBMIT, "C", 0, FAILED, false },
 
     { STOPPED, HASH_START, "h", 0, STOPPED, false },
@@ -64,6 +83,8 @@ static const Cell table[] = {
     { EXECUTING, HASH_START, "", 0, EXECUTING, true },
     { OPEN, HASH_START, "", 0, OPEN, true },
     { HASHING, HASH_START, "", 0, HASHING, true },
+    { MOVING_OUT, HASH_START, "", 0, MOVING_OUT, true },
+    { MOVING_IN, HASH_START, "", 0, MOVING_IN, true },
     { FAILED, HASH_START, "h", 0, FAILED, false },
 
     { STOPPED, HASH_DATA, "h", 0, STOPPED, false },
@@ -72,6 +93,8 @@ static const Cell table[] = {
     { EXECUTING, HASH_DATA, "", 0, EXECUTING, true },
     { OPEN, HASH_DATA, "", 'h', HASHING, false },
     { HASHING, HASH_DATA, "", 0, HASHING, true },
+    { MOVING_OUT, HASH_DATA, "", 0, MOVING_OUT, true },
+    { MOVING_IN, HASH_DATA, "", 0, MOVING_IN, true },
     { FAILED, HASH_DATA, "h", 0, FAILED, false },
 
     { STOPPED, HASH_END, "h", 0, STOPPED, false },
@@ -80,6 +103,8 @@ static const Cell table[] = {
     { EXECUTING, HASH_END, "", 0, EXECUTING, true },
     { OPEN, HASH_END, "", 'h', HASHING, false },
     { HASHING, HASH_END, "", 0, HASHING, true },
+    { MOVING_OUT, HASH_END, "", 0, MOVING_OUT, true },
+    { MOVING_IN, HASH_END, "", 0, MOVING_IN, true },
     { FAILED, HASH_END, "h", 0, FAILED, false },
 
     { STOPPED, CANCEL, "", 0, STOPPED, false },
@@ -88,6 +113,8 @@ static const Cell table[] = {
     { EXECUTING, CANCEL, "", 'c', EXECUTING, false },
     { OPEN, CANCEL, "", 0, OPEN, false },
     { HASHING, CANCEL, "", 0, HASHING, false },
+    { MOVING_OUT, CANCEL, "", 0, MOVING_OUT, false },
+    { MOVING_IN, CANCEL, "", 0, MOVING_IN, false },
     { FAILED, CANCEL, "", 0, FAILED, false },
 
     { STOPPED, STARTED, "", 0, STOPPED, false },
@@ -96,6 +123,8 @@ static const Cell table[] = {
     { EXECUTING, STARTED, "", 0, EXECUTING, false },
     { OPEN, STARTED, "", 0, OPEN, false },
     { HASHING, STARTED, "", 0, HASHING, false },
+    { MOVING_OUT, STARTED, "", 0, MOVING_OUT, false },
+    { MOVING_IN, STARTED, "", 0, MOVING_IN, false },
     { FAILED, STARTED, "", 0, FAILED, false },
 
     { STOPPED, COMPLETE, "", 0, STOPPED, false },
@@ -104,6 +133,8 @@ static const Cell table[] = {
     { EXECUTING, COMPLETE, "C", 0, READY, false },
     { OPEN, COMPLETE, "", 0, OPEN, false },
     { HASHING, COMPLETE, "", 0, HASHING, false },
+    { MOVING_OUT, COMPLETE, "", 0, MOVING_OUT, false },
+    { MOVING_IN, COMPLETE, "", 0, MOVING_IN, false },
     { FAILED, COMPLETE, "", 0, FAILED, false },
 
     { STOPPED, COMPLETE_WITH_ERROR, "", 0, STOPPED, false },
@@ -112,6 +143,8 @@ static const Cell table[] = {
     { EXECUTING, COMPLETE_WITH_ERROR, "C", 0, READY, false },
     { OPEN, COMPLETE_WITH_ERROR, "", 0, OPEN, false },
     { HASHING, COMPLETE_WITH_ERROR, "", 0, HASHING, false },
+    { MOVING_OUT, COMPLETE_WITH_ERROR, "", 0, MOVING_OUT, false },
+    { MOVING_IN, COMPLETE_WITH_ERROR, "", 0, MOVING_IN, false },
     { FAILED, COMPLETE_WITH_ERROR, "", 0, FAILED, false },
 
     { STOPPED, HASHED, "", 0, STOPPED, false },
@@ -120,6 +153,8 @@ static const Cell table[] = {
     { EXECUTING, HASHED, "", 0, EXECUTING, false },
     { OPEN, HASHED, "", 0, OPEN, false },
     { HASHING, HASHED, "H", 0, OPEN, false },
+    { MOVING_OUT, HASHED, "", 0, MOVING_OUT, false },
+    { MOVING_IN, HASHED, "", 0, MOVING_IN, false },
     { FAILED, HASHED, "", 0, FAILED, false },
 
     { STOPPED, FAIL, "F", 0, FAILED, false },
@@ -128,6 +163,8 @@ static const Cell table[] = {
     { EXECUTING, FAIL, "C", 0, FAILED, false },
     { OPEN, FAIL, "F", 0, FAILED, false },
     { HASHING, FAIL, "h", 0, FAILED, false },
+    { MOVING_OUT, FAIL, "v", 0, FAILED, false },
+    { MOVING_IN, FAIL, "v", 0, FAILED, false },
     { FAILED, FAIL, "", 0, FAILED, false },
 
     { STOPPED, RECOVER, "", 0, STOPPED, false },
@@ -136,15 +173,70 @@ static const Cell table[] = {
     { EXECUTING, RECOVER, "", 0, EXECUTING, false },
     { OPEN, RECOVER, "", 0, OPEN, false },
     { HASHING, RECOVER, "", 0, HASHING, false },
+    { MOVING_OUT, RECOVER, "", 0, MOVING_OUT, false },
+    { MOVING_IN, RECOVER, "", 0, MOVING_IN, false },
     { FAILED, RECOVER, "R", 0, READY, false },
+
+    { STOPPED, SAVE, "v", 0, STOPPED, false },
+    { STARTING, SAVE, "", 0, STARTING, true },
+    { READY, SAVE, "", 'v', MOVING_OUT, false },
+    { EXECUTING, SAVE, "", 0, EXECUTING, true },
+    { OPEN, SAVE, "", 'v', MOVING_OUT, false },
+    { HASHING, SAVE, "", 0, HASHING, true },
+    { MOVING_OUT, SAVE, "", 0, MOVING_OUT, true },
+    { MOVING_IN, SAVE, "", 0, MOVING_IN, true },
+    { FAILED, SAVE, "v", 0, FAILED, false },
+
+    { STOPPED, LOAD, "", 'l', MOVING_IN, false },
+    { STARTING, LOAD, "", 0, STARTING, true },
+    { READY, LOAD, "", 'l', MOVING_IN, false },
+    { EXECUTING, LOAD, "", 0, EXECUTING, true },
+    { OPEN, LOAD, "", 'l', MOVING_IN, false },
+    { HASHING, LOAD, "", 0, HASHING, true },
+    { MOVING_OUT, LOAD, "", 0, MOVING_OUT, true },
+    { MOVING_IN, LOAD, "", 0, MOVING_IN, true },
+    { FAILED, LOAD, "", 'l', MOVING_IN, false },
+
+    { STOPPED, SAVED, "", 0, STOPPED, false },
+    { STARTING, SAVED, "", 0, STARTING, false },
+    { READY, SAVED, "", 0, READY, false },
+    { EXECUTING, SAVED, "", 0, EXECUTING, false },
+    { OPEN, SAVED, "", 0, OPEN, false },
+    { HASHING, SAVED, "", 0, HASHING, false },
+    { MOVING_OUT, SAVED, "V", 0, READY, false },
+    { MOVING_IN, SAVED, "", 0, MOVING_IN, false },
+    { FAILED, SAVED, "", 0, FAILED, false },
+
+    { STOPPED, LOADED, "", 0, STOPPED, false },
+    { STARTING, LOADED, "", 0, STARTING, false },
+    { READY, LOADED, "", 0, READY, false },
+    { EXECUTING, LOADED, "", 0, EXECUTING, false },
+    { OPEN, LOADED, "", 0, OPEN, false },
+    { HASHING, LOADED, "", 0, HASHING, false },
+    { MOVING_OUT, LOADED, "", 0, MOVING_OUT, false },
+    { MOVING_IN, LOADED, "L", 0, READY, false },
+    { FAILED, LOADED, "", 0, FAILED, false },
+
+    { STOPPED, REFUSED, "", 0, STOPPED, false },
+    { STARTING, REFUSED, "", 0, STARTING, false },
+    { READY, REFUSED, "", 0, READY, false },
+    { EXECUTING, REFUSED, "", 0, EXECUTING, false },
+    { OPEN, REFUSED, "", 0, OPEN, false },
+    { HASHING, REFUSED, "", 0, HASHING, false },
+    { MOVING_OUT, REFUSED, "v", 0, READY, false },
+    { MOVING_IN, REFUSED, "v", 0, READY, false },
+    { FAILED, REFUSED, "", 0, FAILED, false },
 };
 
-static const char *const state_names[] = { "stopped", "starting", "ready", "executing",
-                                           "open",    "hashing",  "failed" };
+static const char *const state_names[] = { "stopped",    "starting",  "ready",
+                                           "executing",  "open",      "hashing",
+                                           "moving_out", "moving_in", "failed" };
 static const char *const call_names[] = { "start",     "submit",   "hash_start",
                                           "hash_data", "hash_end", "cancel",
                                           "started",   "complete", "complete_with_error",
-                                          "hashed",    "failed",   "recovered" };
+                                          "hashed",    "failed",   "recovered",
+                                          "save",      "load",     "saved",
+                                          "loaded",    "refused" };
 
 static void complete_with_error(BackendFixture *fixture)
 {
@@ -193,6 +285,22 @@ static void make_call(BackendFixture *fixture, Call call)
     case RECOVER:
         tpmdev_backend_recovered(fixture->backend);
         break;
+    case SAVE:
+        tpm_backend_save_state(fixture->backend, fixture->in_sequence);
+        break;
+    case LOAD:
+        tpm_backend_load_state(fixture->backend, FIXTURE_BUFFER_SIZE, &fixture_state_of_tpm, false,
+                               false);
+        break;
+    case SAVED:
+        tpmdev_backend_saved(fixture->backend, &fixture_state_of_tpm);
+        break;
+    case LOADED:
+        tpmdev_backend_loaded(fixture->backend);
+        break;
+    case REFUSED:
+        fixture_refuse(fixture, "not now");
+        break;
     }
 }
 
@@ -209,10 +317,16 @@ static void bring_to(BackendFixture *fixture, State state)
     case EXECUTING:
     case OPEN:
     case HASHING:
+    case MOVING_OUT:
+    case MOVING_IN:
         make_call(fixture, START);
         make_call(fixture, STARTED);
         if (state == EXECUTING) {
             make_call(fixture, SUBMIT);
+        } else if (state == MOVING_OUT) {
+            make_call(fixture, SAVE);
+        } else if (state == MOVING_IN) {
+            make_call(fixture, LOAD);
         } else if (state != READY) {
             make_call(fixture, HASH_START);
         }
@@ -261,6 +375,14 @@ static State find_state(BackendFixture *fixture)
     if (strcmp(fixture->client.news, "H") == 0) {
         return HASHING;
     }
+    make_call(fixture, SAVED);
+    if (strcmp(fixture->client.news, "V") == 0) {
+        return MOVING_OUT;
+    }
+    make_call(fixture, LOADED);
+    if (strcmp(fixture->client.news, "L") == 0) {
+        return MOVING_IN;
+    }
     if (is_refused(fixture, SUBMIT)) {
         return OPEN;
     }
@@ -291,6 +413,8 @@ static void test_cell(void **state)
         assert_int_equal(fixture->klass.submits, cell->class_call == 'x');
         assert_int_equal(fixture->klass.hashes, cell->class_call == 'h');
         assert_int_equal(fixture->klass.cancels, cell->class_call == 'c');
+        assert_int_equal(fixture->klass.saves, cell->class_call == 'v');
+        assert_int_equal(fixture->klass.loads, cell->class_call == 'l');
     }
     assert_string_equal(state_names[find_state(fixture)], state_names[cell->next]);
     fixture_teardown(&fixture_state);

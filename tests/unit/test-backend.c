@@ -370,6 +370,23 @@ static void test_nothing_speaks_against_migration_unless_the_class_says_so(void 
     assert_true(tpmdev_backend_can_migrate(fixture->backend, NULL));
 }
 
+static void test_a_tpm_whose_state_cannot_be_saved_cannot_migrate(void **state)
+{
+    static TPMBackendClass without;
+    BackendFixture *fixture = *state;
+    GError *error = NULL;
+
+    without = fixture_class;
+    without.save = NULL;
+    fixture_use_class(fixture, &without);
+    assert_false(tpmdev_backend_can_migrate(fixture->backend, &error));
+    assert_true(g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED));
+    g_clear_error(&error);
+    without.save = fixture_class.save;
+    without.load = NULL;
+    assert_false(tpmdev_backend_can_migrate(fixture->backend, NULL));
+}
+
 static bool can_migrate_while_stopped(void *self, GError **error)
 {
     BackendFixture *fixture = self;
@@ -704,6 +721,7 @@ int main(void)
         WITH_FIXTURE(test_a_class_without_cancel_is_left_alone),
         WITH_FIXTURE(test_polls_and_resets_of_the_flag_reach_the_class),
         WITH_FIXTURE(test_nothing_speaks_against_migration_unless_the_class_says_so),
+        WITH_FIXTURE(test_a_tpm_whose_state_cannot_be_saved_cannot_migrate),
         WITH_FIXTURE(test_a_class_says_why_its_tpm_cannot_migrate),
         WITH_FIXTURE(test_the_established_flag_is_told_when_it_changes),
         WITH_FIXTURE(test_a_tpm_without_a_device_may_say_what_it_likes),
