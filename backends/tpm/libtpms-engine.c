@@ -10,10 +10,11 @@
  * new TPM, so state that cannot be loaded must never look like none; it crashes when a TPM 1.2 gets
  * a command while off; it prints to standard error unless it has another descriptor.
  *
- * Neighbours: libtpms.c calls from its worker; state-directory.c holds the state.
+ * Neighbours: libtpms.c calls from its worker; state-directory.c holds the state; libtpms-state.c
+ * hands it out, and puts another one in its place.
  */
-#include "libtpms-engine.h"
 #include "command.h"
+#include "libtpms-engine-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,21 +29,6 @@
 #define TPM2_CC_SHUTDOWN 0x145u /* TPM 2.0 Part 2 "TPM_CC" */
 #define TPM2_SU_CLEAR    0x0000u
 #define TPM2_SU_STATE    0x0001u
-
-struct LibtpmsEngine {
-    TPMVersion version;
-    TPMStateDirectory *directory;
-    int null_fd; /* where libtpms prints */
-    bool powered;
-    bool shut_down;        /* nothing came after the last TPM2_Shutdown */
-    uint8_t locality;      /* of the command under way */
-    GError *storage_error; /* the first since power on, or NULL */
-
-    void (*counter_changed)(void *opaque, uint64_t counter);
-    void *opaque;
-    GMutex counter_lock; /* for the next one, which any thread may ask for */
-    uint64_t counter;
-};
 
 static GMutex current_lock;
 static LibtpmsEngine *current; /* the lock is for taking and leaving the place */
@@ -88,7 +74,7 @@ static bool note_counter(LibtpmsEngine *engine)
 }
 
 /* What is on the disk is there before the host hears of it, and before the guest does. */
-static void tell_counter(LibtpmsEngine *engine)
+void libtpms_engine_tell_counter(LibtpmsEngine *engine)
 {
     if (note_counter(engine) && engine->counter_changed) {
         engine->counter_changed(engine->opaque, engine->counter);
@@ -109,6 +95,39 @@ static TPM_RESULT on_init(void)
     return TPM_SUCCESS;
 }
 
+/* What is stored: while a state is tried out, that one and not the directory's. */
+static GBytes *load(LibtpmsEngine *engine, TPMStateKind kind, GError **error)
+{
+    if (!engine->staging) {
+        return tpm_state_directory_load(engine->directory, kind, error);
+    }
+    if (!engine->staged[kind]) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND, "there is no such state");
+        return NULL;
+    }
+    return g_bytes_ref(engine->staged[kind]);
+}
+
+static bool store(LibtpmsEngine *engine, TPMStateKind kind, const void *data, size_t size,
+                  GError **error)
+{
+    if (!engine->staging) {
+        return tpm_state_directory_store(engine->directory, kind, data, size, error);
+    }
+    g_clear_pointer(&engine->staged[kind], g_bytes_unref);
+    engine->staged[kind] = g_bytes_new(data, size);
+    return true;
+}
+
+static bool drop(LibtpmsEngine *engine, TPMStateKind kind, GError **error)
+{
+    if (!engine->staging) {
+        return tpm_state_directory_remove(engine->directory, kind, error);
+    }
+    g_clear_pointer(&engine->staged[kind], g_bytes_unref);
+    return true;
+}
+
 static TPM_RESULT on_load(unsigned char **data, uint32_t *length, uint32_t tpm_number,
                           const char *name)
 {
@@ -119,7 +138,7 @@ static TPM_RESULT on_load(unsigned char **data, uint32_t *length, uint32_t tpm_n
     if (!kind_from_name(name, &kind)) {
         return TPM_RETRY;
     }
-    g_autoptr(GBytes) state = tpm_state_directory_load(current->directory, kind, &error);
+    g_autoptr(GBytes) state = load(current, kind, &error);
 
     if (!state && g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
         g_error_free(error);
@@ -150,10 +169,10 @@ static TPM_RESULT on_store(const unsigned char *data, uint32_t length, uint32_t 
     if (!kind_from_name(name, &kind)) {
         return TPM_FAIL;
     }
-    if (!tpm_state_directory_store(current->directory, kind, data, length, &error)) {
+    if (!store(current, kind, data, length, &error)) {
         return storage_failed(error);
     }
-    tell_counter(current);
+    libtpms_engine_tell_counter(current);
     return TPM_SUCCESS;
 }
 
@@ -166,7 +185,7 @@ static TPM_RESULT on_delete(uint32_t tpm_number, const char *name, TPM_BOOL must
     if (!kind_from_name(name, &kind)) {
         return TPM_FAIL;
     }
-    if (!tpm_state_directory_remove(current->directory, kind, &error)) {
+    if (!drop(current, kind, &error)) {
         if (!must_exist && g_error_matches(error, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
             g_error_free(error);
             return TPM_SUCCESS;
@@ -269,7 +288,8 @@ static void power_off(LibtpmsEngine *engine, bool for_restart)
     if (!engine->powered) {
         return;
     }
-    if (engine->version == TPM_VERSION_2_0 && !engine->shut_down) {
+    /* One whose state was handed out may be on elsewhere by now, and its storage be that one's. */
+    if (engine->version == TPM_VERSION_2_0 && !engine->shut_down && !engine->handed_out) {
         /*
          * After TPM_SU_STATE the firmware can choose: TPM2_Startup(STATE) if this is a resume,
          * TPM2_Startup(CLEAR) if it is a reboot. We cannot know which; swtpm 0.8 and later does
@@ -293,7 +313,9 @@ static bool refused(LibtpmsEngine *engine, const char *what, const char *why, TP
         g_propagate_error(error, g_steal_pointer(&engine->storage_error));
     } else {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM, "libtpms %s '%s' (code 0x%x)%s", what,
-                    tpm_state_directory_get_path(engine->directory), result, why);
+                    engine->staging ? "what was saved"
+                                    : tpm_state_directory_get_path(engine->directory),
+                    result, why);
     }
     return false;
 }
@@ -313,7 +335,7 @@ static bool stored_states(LibtpmsEngine *engine, unsigned *states, GError **erro
     *states = 0;
     for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
         g_autoptr(GError) cause = NULL;
-        g_autoptr(GBytes) state = tpm_state_directory_load(engine->directory, all[i].kind, &cause);
+        g_autoptr(GBytes) state = load(engine, all[i].kind, &cause);
 
         if (state) {
             *states |= all[i].type;
@@ -344,16 +366,16 @@ static bool check_state(LibtpmsEngine *engine, GError **error)
     return true;
 }
 
-bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError **error)
+bool libtpms_engine_switch_on(LibtpmsEngine *engine, size_t buffer_size, GError **error)
 {
-    power_off(engine, true);
     g_clear_error(&engine->storage_error);
     engine->locality = 0;
     engine->shut_down = true; /* until a command comes */
+    engine->handed_out = false;
     if (!check_state(engine, error)) {
         return false;
     }
-    tell_counter(engine); /* of a store that was taken for failed */
+    libtpms_engine_tell_counter(engine); /* of a store that was taken for failed */
     TPMLIB_SetBufferSize((uint32_t)buffer_size, NULL, NULL);
     TPM_RESULT result = TPMLIB_MainInit();
 
@@ -364,6 +386,12 @@ bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError *
     }
     engine->powered = true;
     return true;
+}
+
+bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError **error)
+{
+    power_off(engine, true);
+    return libtpms_engine_switch_on(engine, buffer_size, error);
 }
 
 /* ---- the D-RTM hash sequence ---- */
@@ -412,11 +440,14 @@ bool libtpms_engine_get_established(LibtpmsEngine *engine)
 {
     TPM_BOOL established = FALSE;
 
-    return engine->powered && TPM_IO_TpmEstablished_Get(&established) == TPM_SUCCESS && established;
+    return engine->established ||
+           (engine->powered && TPM_IO_TpmEstablished_Get(&established) == TPM_SUCCESS &&
+            established);
 }
 
 void libtpms_engine_reset_established(LibtpmsEngine *engine, uint8_t locality)
 {
+    engine->established = false;
     engine->locality = locality;
     if (engine->powered) {
         TPM_IO_TpmEstablished_Reset();

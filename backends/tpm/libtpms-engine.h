@@ -74,6 +74,36 @@ void libtpms_engine_cancel(void);
 bool libtpms_engine_hash(LibtpmsEngine *engine, TPMHashStep step, const uint8_t *data, size_t size,
                          GError **error);
 
+/* ---- libtpms-state.c ---- */
+
+/* What a TPM's state was collected in; begin with zeros. */
+typedef struct LibtpmsState {
+    unsigned char *data[3]; /* permanent, volatile, saved; libtpms' memory */
+    uint32_t size[3];
+    bool shut_down;
+    bool established;
+    char writer[32];
+} LibtpmsState;
+
+/* Collect the state of the TPM, which goes on. Fails when it is off, or libtpms refuses. */
+bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error);
+void libtpms_state_clear(LibtpmsState *state);
+
+/* It, as a class hands it out; it lives as long as the other. */
+TPMState libtpms_state_get(const LibtpmsState *state);
+
+/*
+ * Be the TPM of this state. False with error set: the TPM that was there is there still, in memory
+ * and on the disk, unless `lost` was set: then it has to be powered on again.
+ */
+bool libtpms_engine_load(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state,
+                         bool *lost, GError **error);
+
+/* The TPM whose state was saved goes on here. */
+void libtpms_engine_resume(LibtpmsEngine *engine);
+
+/* ---- libtpms-engine.c ---- */
+
 /* The tpmEstablished flag; false when it cannot be read. */
 bool libtpms_engine_get_established(LibtpmsEngine *engine);
 

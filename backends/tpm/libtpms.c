@@ -57,6 +57,9 @@ typedef enum Work {
     WORK_RESET_ESTABLISHED = 1 << 2,
     WORK_COMMAND = 1 << 3,
     WORK_HASH = 1 << 4,
+    WORK_RESUME = 1 << 5,
+    WORK_SAVE = 1 << 6,
+    WORK_LOAD = 1 << 7,
 } Work;
 
 typedef struct LibtpmsTPM {
@@ -73,7 +76,7 @@ typedef struct LibtpmsTPM {
     gint abandoned;      /* start() came: nobody is to hear of the command of before */
     gint sleeping;       /* the worker needs to be woken */
     gint buffer_size;    /* for WORK_START */
-    gint cycle;          /* of the last start() */
+    gint cycle;          /* of the last start() or load() */
     gint reset_locality; /* for WORK_RESET_ESTABLISHED */
 
     /* Whose phase says so: the submitter's when IDLE, else of him who runs or brings. */
@@ -89,6 +92,8 @@ typedef struct LibtpmsTPM {
     unsigned hash_cycle;
     size_t hash_size;
     const uint8_t *hash_data; /* the backend's, until the step is answered */
+
+    gpointer incoming; /* for WORK_LOAD: a TPMState of our own; atomic */
 
     GMutex sleep_lock;
     GCond wake;   /* there is work */
@@ -156,6 +161,43 @@ static void run_start(LibtpmsTPM *tpm)
     }
     tpmdev_backend_set_established(tpm->backend, libtpms_engine_get_established(tpm->engine));
     tpmdev_backend_started(tpm->backend);
+}
+
+static void run_save(LibtpmsTPM *tpm)
+{
+    g_autoptr(GError) error = NULL;
+    LibtpmsState collected = { .shut_down = false };
+
+    if (libtpms_engine_save(tpm->engine, &collected, &error)) {
+        TPMState state = libtpms_state_get(&collected);
+
+        tpmdev_backend_saved(tpm->backend, &state);
+    } else {
+        tpmdev_backend_refused(tpm->backend, error);
+    }
+    libtpms_state_clear(&collected);
+}
+
+static void run_load(LibtpmsTPM *tpm)
+{
+    unsigned cycle = (unsigned)g_atomic_int_get(&tpm->cycle);
+    g_autofree TPMState *state = g_atomic_pointer_exchange(&tpm->incoming, NULL);
+    g_autoptr(GError) error = NULL;
+    bool lost;
+
+    if (!state) {
+        return; /* a later load() has it, and is behind this one */
+    }
+    g_atomic_int_set(&tpm->abandoned, FALSE);
+    if (libtpms_engine_load(tpm->engine, (size_t)g_atomic_int_get(&tpm->buffer_size), state, &lost,
+                            &error)) {
+        tpmdev_backend_set_established(tpm->backend, libtpms_engine_get_established(tpm->engine));
+        tpmdev_backend_loaded(tpm->backend);
+    } else if (lost) {
+        tpmdev_backend_failed_in_cycle(tpm->backend, cycle, error);
+    } else {
+        tpmdev_backend_refused(tpm->backend, error);
+    }
 }
 
 static void run_reset_established(LibtpmsTPM *tpm)
@@ -278,6 +320,9 @@ static gpointer worker_run(gpointer data)
         if (work & WORK_QUIT) {
             break;
         }
+        if (work & WORK_RESUME) {
+            libtpms_engine_resume(tpm->engine);
+        }
         if (work & WORK_START) {
             run_start(tpm);
         }
@@ -289,6 +334,12 @@ static gpointer worker_run(gpointer data)
         }
         if (work & WORK_HASH) {
             run_hash(tpm);
+        }
+        if (work & WORK_SAVE) {
+            run_save(tpm);
+        }
+        if (work & WORK_LOAD) {
+            run_load(tpm);
         }
     }
     libtpms_engine_close(tpm->engine);
@@ -355,6 +406,7 @@ static void tpm_unref(gpointer data)
     g_cond_clear(&tpm->exited);
     g_mutex_clear(&tpm->cancel_lock);
     g_clear_error(&tpm->failure);
+    g_free(tpm->incoming);
     free(tpm->response.data);
     g_free(tpm->command);
     g_free(tpm);
@@ -408,18 +460,40 @@ static void libtpms_cancel(void *self)
  * After a device has left and another come, a command of the old one may still be here. It is
  * cancelled, and the worker comes to WORK_START only when it has ended.
  */
-static void libtpms_start(void *self, size_t buffer_size)
+static void begin_anew(LibtpmsTPM *tpm, size_t buffer_size)
 {
-    LibtpmsTPM *tpm = self;
-
     g_atomic_int_set(&tpm->cycle, (gint)tpmdev_backend_get_cycle(tpm->backend));
     g_atomic_int_set(&tpm->abandoned, TRUE);
     g_atomic_int_set(&tpm->lingering, FALSE);
     bring(tpm);
     libtpms_cancel(tpm);
-    g_atomic_int_and((guint *)&tpm->work, ~(guint)WORK_HASH);
+    g_atomic_int_and((guint *)&tpm->work, ~(guint)(WORK_HASH | WORK_SAVE | WORK_LOAD));
     g_atomic_int_set(&tpm->buffer_size, (gint)buffer_size);
-    ring(tpm, WORK_START);
+}
+
+static void libtpms_start(void *self, size_t buffer_size)
+{
+    begin_anew(self, buffer_size);
+    ring(self, WORK_START);
+}
+
+static void libtpms_load(void *self, size_t buffer_size, const TPMState *state)
+{
+    LibtpmsTPM *tpm = self;
+
+    begin_anew(tpm, buffer_size);
+    g_free(g_atomic_pointer_exchange(&tpm->incoming, tpm_state_copy(state)));
+    ring(tpm, WORK_LOAD);
+}
+
+static void libtpms_save(void *self)
+{
+    ring(self, WORK_SAVE);
+}
+
+static void libtpms_resume(void *self)
+{
+    ring(self, WORK_RESUME);
 }
 
 /* The bytes are copied: libtpms decrypts parameters in place. */
@@ -509,6 +583,9 @@ const TPMBackendClass tpm_backend_libtpms_class = {
     .reset_established = libtpms_reset_established,
     .destroy = libtpms_destroy,
     .hash = libtpms_hash,
+    .save = libtpms_save,
+    .load = libtpms_load,
+    .resume = libtpms_resume,
 };
 
 /* ---- making one ---- */

@@ -91,6 +91,7 @@ static void take_in(ChainTPM *tpm)
     tpm->commands = get_le32(tpm->incoming + CHAIN_SIZE + 4);
     tpm->sequence = tpm->incoming[CHAIN_SIZE + 8];
     tpm->handed_out = false;
+    tpmdev_backend_set_established(tpm->backend, false); /* of its state it is no part */
     tpmdev_backend_loaded(tpm->backend);
 }
 

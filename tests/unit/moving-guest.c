@@ -61,12 +61,13 @@ static bool on_crq(void *opaque, const uint8_t message[16])
     if (guest->queue_full) {
         return false;
     }
-    guest->messages++;
-    g_string_append(guest->transcript, "  message");
+    g_mutex_lock(&guest->lock);
+    g_string_append(guest->messages, "  message");
     for (unsigned i = 0; i < TPM_CRQ_MESSAGE_SIZE; i++) {
-        g_string_append_printf(guest->transcript, " %02x", message[i]);
+        g_string_append_printf(guest->messages, " %02x", message[i]);
     }
-    g_string_append_c(guest->transcript, '\n');
+    g_string_append_c(guest->messages, '\n');
+    g_mutex_unlock(&guest->lock);
     return true;
 }
 
@@ -144,6 +145,8 @@ Guest *guest_new(const Subject *subject, const TPMMaker *maker)
     guest->subject = subject;
     guest->maker = maker;
     guest->transcript = g_string_new(NULL);
+    guest->messages = g_string_new(NULL);
+    g_mutex_init(&guest->lock);
     plug(guest, false);
     return guest;
 }
@@ -154,6 +157,8 @@ void guest_free(Guest *guest)
 
     unplug(guest);
     g_string_free(guest->transcript, TRUE);
+    g_string_free(guest->messages, TRUE);
+    g_mutex_clear(&guest->lock);
     g_free(guest);
     if (breach) {
         fail_msg("%s", breach);
@@ -310,11 +315,40 @@ static void take_step(Guest *guest, const Step *step)
     }
 }
 
+/* What has come of the step by itself. */
+static void look(Guest *guest, size_t step)
+{
+    g_mutex_lock(&guest->lock);
+    g_string_append_printf(guest->transcript, "%s%zu: line %d %d, told %u\n", guest->messages->str,
+                           step, tpmdev_device_get_irq_level(guest->device), guest->irq,
+                           guest->irqs);
+    g_string_truncate(guest->messages, 0);
+    g_mutex_unlock(&guest->lock);
+}
+
+/* Between a command and the wait for the TPM nobody can say what has come of it yet. */
 void guest_run(Guest *guest, const Script *script, size_t first, size_t last)
 {
     for (size_t i = first; i < last; i++) {
+        bool is_pending =
+            i + 1 < script->len && g_array_index(script, Step, i + 1).kind == STEP_ANSWER;
+
         take_step(guest, &g_array_index(script, Step, i));
-        g_string_append_printf(guest->transcript, "%zu: line %d %d, told %u\n", i,
-                               tpmdev_device_get_irq_level(guest->device), guest->irq, guest->irqs);
+        if (!is_pending) {
+            look(guest, i);
+        }
+    }
+}
+
+void guest_assert_transcript(const Guest *guest, const char *wanted, size_t step)
+{
+    g_auto(GStrv) a = g_strsplit(guest->transcript->str, "\n", -1);
+    g_auto(GStrv) b = g_strsplit(wanted, "\n", -1);
+
+    for (unsigned i = 0; a[i] || b[i]; i++) {
+        if (g_strcmp0(a[i], b[i]) != 0) {
+            fail_msg("%s, moved before step %zu: '%s' in place of '%s', after '%s'",
+                     guest->subject->name, step, a[i], b[i], i > 0 ? b[i - 1] : "");
+        }
     }
 }

@@ -89,7 +89,8 @@ typedef struct Guest {
     bool irq;
     bool queue_full;
     uint8_t memory[MOVING_MEMORY_SIZE];
-    unsigned messages;
+    GMutex lock; /* for the messages, which come on any thread */
+    GString *messages;
     bool silent; /* no callback may come: the device is held */
     const char *breach;
 } Guest;
@@ -112,5 +113,11 @@ void guest_resume(Guest *guest);
 
 /* Save, plug an incoming device, load and resume. */
 void guest_move(Guest *guest);
+
+/*
+ * Fails the test unless the transcript is this one; with the first line in which they differ, and
+ * the step before which something was done, for the message.
+ */
+void guest_assert_transcript(const Guest *guest, const char *wanted, size_t step);
 
 #endif /* MOVING_GUEST_H */

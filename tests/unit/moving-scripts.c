@@ -34,7 +34,11 @@ static const uint8_t extend_1_2[] = {
 };
 static const uint8_t read_1_2[] = { 0, 0xC1, BE32(14), BE32(0x15), BE32(16) };
 
-enum { STARTUP, EXTEND, PCR_READ };
+static const uint8_t read_17_2_0[] = { 0x80, 0x01, BE32(20), BE32(0x17E), BE32(1), 0,
+                                       0x0B, 3,    0,        0,           2 };
+static const uint8_t read_17_1_2[] = { 0, 0xC1, BE32(14), BE32(0x15), BE32(17) };
+
+enum { STARTUP, EXTEND, PCR_READ, PCR_READ_17 };
 
 static Bytes command(TPMVersion version, unsigned which)
 {
@@ -42,6 +46,7 @@ static Bytes command(TPMVersion version, unsigned which)
         { { startup_1_2, sizeof(startup_1_2) }, { startup_2_0, sizeof(startup_2_0) } },
         { { extend_1_2, sizeof(extend_1_2) }, { extend_2_0, sizeof(extend_2_0) } },
         { { read_1_2, sizeof(read_1_2) }, { read_2_0, sizeof(read_2_0) } },
+        { { read_17_1_2, sizeof(read_17_1_2) }, { read_17_2_0, sizeof(read_17_2_0) } },
     };
 
     return commands[which][version == TPM_VERSION_2_0];
@@ -182,7 +187,7 @@ static void tis_localities(Script *s, TPMVersion version, bool real)
 }
 
 /* The processor measures; the guest sees it at the locality that lost the device. */
-static void tis_drtm(Script *s)
+static void tis_drtm(Script *s, TPMVersion version)
 {
     wr(s, LOC(0) + ACCESS, 1, 0x02);
     wr(s, LOC(4) + 0x28, 1, 0);
@@ -195,6 +200,7 @@ static void tis_drtm(Script *s)
     wr(s, LOC(4) + 0x20, 1, 0);
     answer(s);
     tis_look(s);
+    tis_command(s, 0, command(version, PCR_READ_17));
     wr(s, LOC(0) + ACCESS, 1, 0x30);
 }
 
@@ -214,7 +220,7 @@ static void tis_script(Script *s, const Subject *subject, bool real)
     tis_command(s, 0, command(version, EXTEND));
     tis_localities(s, version, real);
     if (subject->drtm) {
-        tis_drtm(s);
+        tis_drtm(s, version);
     }
     reset(s);
     tis_look(s);

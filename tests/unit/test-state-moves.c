@@ -11,20 +11,6 @@
 
 #include <cmocka.h>
 
-/* The first line in which they differ. */
-static void assert_same(const Subject *subject, size_t step, const char *moved, const char *unmoved)
-{
-    g_auto(GStrv) a = g_strsplit(moved, "\n", -1);
-    g_auto(GStrv) b = g_strsplit(unmoved, "\n", -1);
-
-    for (unsigned i = 0; a[i] || b[i]; i++) {
-        if (g_strcmp0(a[i], b[i]) != 0) {
-            fail_msg("%s moved before step %zu: '%s' in place of '%s', after '%s'", subject->name,
-                     step, a[i], b[i], i > 0 ? b[i - 1] : "");
-        }
-    }
-}
-
 static char *transcript_of(const Subject *subject, const Script *script)
 {
     Guest *guest = guest_new(subject, NULL);
@@ -51,7 +37,7 @@ static void each_step(const Subject *subject, size_t stride, void (*disturb)(Gue
         guest_run(guest, script, 0, k);
         disturb(guest);
         guest_run(guest, script, k, script->len);
-        assert_same(subject, k, guest->transcript->str, unmoved);
+        guest_assert_transcript(guest, unmoved, k);
         guest_free(guest);
     }
     g_array_unref(script);
@@ -74,7 +60,7 @@ static void test_a_device_that_moves_before_every_step_goes_on(void **state)
         guest_move(guest);
         guest_run(guest, script, k, k + 1);
     }
-    assert_same(subject, 0, guest->transcript->str, unmoved);
+    guest_assert_transcript(guest, unmoved, 0);
     guest_free(guest);
     g_array_unref(script);
 }
@@ -97,18 +83,21 @@ static void load_over_another(Guest *guest)
     g_autoptr(GBytes) saved = guest_save(guest);
     Script *script = script_new(guest->subject, false);
     GString *transcript = g_string_new(guest->transcript->str);
+    GString *messages = g_string_new(guest->messages->str);
     Guest before = *guest;
 
     guest_plug(guest, false);
     guest_run(guest, script, 0, script->len * 2 / 3);
     guest_load(guest, saved);
     g_string_assign(guest->transcript, transcript->str);
+    g_string_assign(guest->messages, messages->str);
     guest->irq = before.irq;
     guest->irqs = before.irqs;
     guest->queue_full = before.queue_full;
     memcpy(guest->memory, before.memory, sizeof(before.memory));
     guest_resume(guest);
     g_string_free(transcript, TRUE);
+    g_string_free(messages, TRUE);
     g_array_unref(script);
 }
 
@@ -124,7 +113,7 @@ static void test_a_device_that_was_another_before_goes_on(void **state)
         guest_run(guest, script, 0, k);
         load_over_another(guest);
         guest_run(guest, script, k, script->len);
-        assert_same(subject, k, guest->transcript->str, unmoved);
+        guest_assert_transcript(guest, unmoved, k);
         guest_free(guest);
     }
     g_array_unref(script);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The state of libtpms' TPM on its way out, and another one on its way in.
+ *
+ * A state that comes in is tried out: libtpms is given it as if it was what is stored, checks it,
+ * and starts a TPM with it, before anything in the directory has changed. TPMLIB_SetState() would
+ * be the other way; but of that a refusal drops all that was set before, and a start that follows
+ * is one of another TPM, or of a new one. The TPM that was there is kept in memory until the new
+ * one runs and is stored, and is put back, the same way, if it does not come to that.
+ *
+ * Neighbours: libtpms.c calls this from its worker; libtpms-engine.c is the TPM.
+ */
+#include "libtpms-engine-private.h"
+
+#include <libtpms/tpm_error.h>
+#include <libtpms/tpm_library.h>
+#include <libtpms/tpm_tis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * Flags of the volatile part. libtpms sets tpmEstablished of a TPM 2.0 as a hash sequence begins,
+ * and keeps it apart from all state; whoever is in front of it hears of it when the sequence has
+ * ended.
+ */
+#define FLAG_SHUT_DOWN   1u
+#define FLAG_ESTABLISHED 2u
+#define FLAGS_KNOWN      (FLAG_SHUT_DOWN | FLAG_ESTABLISHED)
+
+static const enum TPMLIB_StateType types[] = {
+    TPMLIB_STATE_PERMANENT,
+    TPMLIB_STATE_VOLATILE,
+    TPMLIB_STATE_SAVE_STATE,
+};
+
+enum { PERMANENT, VOLATILE, SAVED };
+
+/* ---- out ---- */
+
+static void put_writer(LibtpmsState *state)
+{
+    uint32_t version = TPMLIB_GetVersion();
+
+    snprintf(state->writer, sizeof(state->writer), "libtpms %u.%u.%u", version >> 16 & 0xFF,
+             version >> 8 & 0xFF, version & 0xFF);
+}
+
+static bool get_state(LibtpmsEngine *engine, LibtpmsState *state, unsigned part, GError **error)
+{
+    TPM_RESULT result = TPMLIB_GetState(types[part], &state->data[part], &state->size[part]);
+
+    /* Of what TPM_SaveState has not been called for there is none. */
+    if (part == SAVED && result == TPM_RETRY) {
+        return true;
+    }
+    if (engine->storage_error) {
+        g_propagate_error(error, g_error_copy(engine->storage_error));
+        return false;
+    }
+    if (result != TPM_SUCCESS || (part != SAVED && state->size[part] == 0)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
+                    "libtpms does not hand out the state of the TPM in '%s' (code 0x%x)",
+                    tpm_state_directory_get_path(engine->directory), result);
+        return false;
+    }
+    return true;
+}
+
+bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
+{
+    if (!engine->powered) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
+                    "the TPM in '%s' is off, and has no state to be saved",
+                    tpm_state_directory_get_path(engine->directory));
+        return false;
+    }
+    put_writer(state);
+    state->shut_down = engine->shut_down;
+    state->established = libtpms_engine_get_established(engine);
+    if (!get_state(engine, state, PERMANENT, error) || !get_state(engine, state, VOLATILE, error) ||
+        (engine->version == TPM_VERSION_1_2 && !get_state(engine, state, SAVED, error))) {
+        return false;
+    }
+    engine->handed_out = true;
+    return true;
+}
+
+void libtpms_state_clear(LibtpmsState *state)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(state->data); i++) {
+        free(state->data[i]);
+    }
+}
+
+static TPMStateBlob blob(const LibtpmsState *state, unsigned part, uint32_t flags)
+{
+    size_t size = state->data[part] ? state->size[part] : 0;
+
+    return (TPMStateBlob){ size > 0 ? state->data[part] : NULL, size, flags };
+}
+
+TPMState libtpms_state_get(const LibtpmsState *state)
+{
+    uint32_t flags =
+        (state->shut_down ? FLAG_SHUT_DOWN : 0) | (state->established ? FLAG_ESTABLISHED : 0);
+
+    return (TPMState){
+        .size = sizeof(TPMState),
+        .permanent = blob(state, PERMANENT, 0),
+        .volatile_state = blob(state, VOLATILE, flags),
+        .saved = blob(state, SAVED, 0),
+        .writer = state->writer,
+    };
+}
+
+void libtpms_engine_resume(LibtpmsEngine *engine)
+{
+    engine->handed_out = false;
+}
+
+/* ---- in ---- */
+
+/* What libtpms would take for something else than what it is. */
+static bool state_check(const LibtpmsEngine *engine, const TPMState *state, GError **error)
+{
+    const char *wrong = NULL;
+
+    if (state->permanent.size == 0) {
+        wrong = "no permanent part: libtpms would make a TPM of it whose seeds everybody knows";
+    } else if (state->volatile_state.size == 0) {
+        wrong = "no volatile part: the guest's TPM would have lost its PCRs";
+    } else if (state->saved.size > 0 && engine->version == TPM_VERSION_2_0) {
+        wrong = "a part of TPM_SaveState, which TPM 2.0 does not have";
+    } else if (state->permanent.flags || state->saved.flags ||
+               state->volatile_state.flags & ~FLAGS_KNOWN) {
+        wrong = "flags that this library does not know; it may be that of a later one";
+    }
+    if (wrong) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_DAMAGED,
+                    "the saved state of a TPM of libtpms has %s", wrong);
+    }
+    return !wrong;
+}
+
+static void unstage(LibtpmsEngine *engine)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(engine->staged); i++) {
+        g_clear_pointer(&engine->staged[i], g_bytes_unref);
+    }
+    engine->staging = false;
+}
+
+static void stage(LibtpmsEngine *engine, const TPMState *state)
+{
+    const TPMStateBlob *parts[] = { &state->permanent, &state->volatile_state, &state->saved };
+    const TPMStateKind kinds[] = { TPM_STATE_PERMANENT, TPM_STATE_VOLATILE, TPM_STATE_SAVED };
+
+    unstage(engine);
+    engine->staging = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (parts[i]->size > 0) {
+            engine->staged[kinds[i]] = g_bytes_new(parts[i]->data, parts[i]->size);
+        }
+    }
+}
+
+/* No TPM2_Shutdown: that would change what is stored. */
+static void cut_power(LibtpmsEngine *engine)
+{
+    if (engine->powered) {
+        TPMLIB_Terminate();
+        engine->powered = false;
+    }
+}
+
+/* Store a part, or see to it that there is none. */
+static bool commit_part(LibtpmsEngine *engine, TPMStateKind kind, GBytes *part, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (part) {
+        gsize size;
+        const void *data = g_bytes_get_data(part, &size);
+
+        return tpm_state_directory_store(engine->directory, kind, data, size, error);
+    }
+    if (!tpm_state_directory_remove(engine->directory, kind, &cause) &&
+        !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
+    return true;
+}
+
+/*
+ * The TPM runs with what is staged: store that. The volatile part is in its memory, and nothing of
+ * an older one may be there when it is powered on the next time. Sets `lost` when it was stored in
+ * part and what was before could not be put back.
+ */
+static bool commit(LibtpmsEngine *engine, bool *lost, GError **error)
+{
+    g_autoptr(GBytes) before =
+        tpm_state_directory_load(engine->directory, TPM_STATE_PERMANENT, NULL);
+
+    if (!commit_part(engine, TPM_STATE_PERMANENT, engine->staged[TPM_STATE_PERMANENT], error)) {
+        return false;
+    }
+    if (commit_part(engine, TPM_STATE_VOLATILE, NULL, error) &&
+        commit_part(engine, TPM_STATE_SAVED, engine->staged[TPM_STATE_SAVED], error)) {
+        return true;
+    }
+    *lost = !before || !commit_part(engine, TPM_STATE_PERMANENT, before, NULL);
+    return false;
+}
+
+/* In words: whose state it is, and who did not take it. */
+static void explain(const TPMState *state, GError **error)
+{
+    LibtpmsState own = { .shut_down = false };
+
+    put_writer(&own);
+    g_prefix_error(error, "the TPM's state, which %s wrote, was not taken by %s: ", state->writer,
+                   own.writer);
+}
+
+static bool try_out(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state, bool *lost,
+                    GError **error)
+{
+    stage(engine, state);
+    if (!libtpms_engine_switch_on(engine, buffer_size, error)) {
+        explain(state, error);
+        unstage(engine);
+        return false;
+    }
+    bool committed = commit(engine, lost, error);
+
+    unstage(engine);
+    libtpms_engine_tell_counter(engine);
+    return committed;
+}
+
+/* The TPM that was there, as it was, with what is in the directory, which is still its own. */
+static bool put_back(LibtpmsEngine *engine, size_t buffer_size, const LibtpmsState *before)
+{
+    TPMState state = libtpms_state_get(before);
+
+    stage(engine, &state);
+    bool back = libtpms_engine_switch_on(engine, buffer_size, NULL);
+
+    unstage(engine);
+    engine->shut_down = before->shut_down;
+    return back;
+}
+
+bool libtpms_engine_load(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state,
+                         bool *lost, GError **error)
+{
+    LibtpmsState before = { .shut_down = false };
+    bool was_powered = engine->powered, was_handed_out = engine->handed_out;
+
+    *lost = false;
+    if (!state_check(engine, state, error) ||
+        (was_powered && !libtpms_engine_save(engine, &before, error))) {
+        libtpms_state_clear(&before);
+        return false;
+    }
+    cut_power(engine);
+    bool loaded = try_out(engine, buffer_size, state, lost, error);
+
+    if (!loaded) {
+        cut_power(engine);
+        *lost = *lost || (was_powered && !put_back(engine, buffer_size, &before));
+        engine->handed_out = was_handed_out;
+    } else {
+        engine->shut_down = state->volatile_state.flags & FLAG_SHUT_DOWN;
+        if (engine->version == TPM_VERSION_2_0) {
+            /* It is none of the TPM's state, but of the one this process had before. */
+            engine->locality = 4;
+            TPM_IO_TpmEstablished_Reset();
+        }
+        engine->established = state->volatile_state.flags & FLAG_ESTABLISHED;
+    }
+    libtpms_state_clear(&before);
+    return loaded;
+}
