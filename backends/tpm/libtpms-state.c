@@ -17,6 +17,7 @@
 #include <libtpms/tpm_tis.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Flags of the volatile part. libtpms sets tpmEstablished of a TPM 2.0 as a hash sequence begins,
@@ -26,12 +27,6 @@
 #define FLAG_SHUT_DOWN   1u
 #define FLAG_ESTABLISHED 2u
 #define FLAGS_KNOWN      (FLAG_SHUT_DOWN | FLAG_ESTABLISHED)
-
-static const enum TPMLIB_StateType types[] = {
-    TPMLIB_STATE_PERMANENT,
-    TPMLIB_STATE_VOLATILE,
-    TPMLIB_STATE_SAVE_STATE,
-};
 
 enum { PERMANENT, VOLATILE, SAVED };
 
@@ -45,22 +40,42 @@ static void put_writer(LibtpmsState *state)
              version >> 8 & 0xFF, version & 0xFF);
 }
 
-static bool get_state(LibtpmsEngine *engine, LibtpmsState *state, unsigned part, GError **error)
+static bool get_state(LibtpmsEngine *engine, LibtpmsState *state, unsigned part,
+                      enum TPMLIB_StateType type, GError **error)
 {
-    TPM_RESULT result = TPMLIB_GetState(types[part], &state->data[part], &state->size[part]);
+    TPM_RESULT result = TPMLIB_GetState(type, &state->data[part], &state->size[part]);
 
-    /* Of what TPM_SaveState has not been called for there is none. */
-    if (part == SAVED && result == TPM_RETRY) {
-        return true;
-    }
     if (engine->storage_error) {
         g_propagate_error(error, g_error_copy(engine->storage_error));
         return false;
     }
-    if (result != TPM_SUCCESS || (part != SAVED && state->size[part] == 0)) {
+    if (result != TPM_SUCCESS || state->size[part] == 0) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
                     "libtpms does not hand out the state of the TPM in '%s' (code 0x%x)",
                     tpm_state_directory_get_path(engine->directory), result);
+        return false;
+    }
+    return true;
+}
+
+/*
+ * What TPM_SaveState has kept, if the guest has called that. It is in the directory alone: libtpms
+ * would make it up, and let TPM_Startup(ST_STATE) succeed elsewhere that must fail here.
+ */
+static bool get_saved(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GBytes) kept = tpm_state_directory_load(engine->directory, TPM_STATE_SAVED, &cause);
+
+    if (kept) {
+        state->size[SAVED] = (uint32_t)g_bytes_get_size(kept);
+        state->data[SAVED] = malloc(state->size[SAVED]); /* freed as libtpms' is */
+        g_assert(state->data[SAVED]);
+        memcpy(state->data[SAVED], g_bytes_get_data(kept, NULL), state->size[SAVED]);
+        return true;
+    }
+    if (!g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
     return true;
@@ -77,8 +92,9 @@ bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **er
     put_writer(state);
     state->shut_down = engine->shut_down;
     state->established = libtpms_engine_get_established(engine);
-    if (!get_state(engine, state, PERMANENT, error) || !get_state(engine, state, VOLATILE, error) ||
-        (engine->version == TPM_VERSION_1_2 && !get_state(engine, state, SAVED, error))) {
+    if (!get_state(engine, state, PERMANENT, TPMLIB_STATE_PERMANENT, error) ||
+        !get_state(engine, state, VOLATILE, TPMLIB_STATE_VOLATILE, error) ||
+        (engine->version == TPM_VERSION_1_2 && !get_saved(engine, state, error))) {
         return false;
     }
     engine->handed_out = true;

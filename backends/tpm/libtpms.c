@@ -52,12 +52,12 @@ typedef enum Phase {
 
 /* What the worker is asked to do, in the order in which it does it. */
 typedef enum Work {
-    WORK_QUIT = 1 << 0,
-    WORK_START = 1 << 1,
-    WORK_RESET_ESTABLISHED = 1 << 2,
-    WORK_COMMAND = 1 << 3,
-    WORK_HASH = 1 << 4,
-    WORK_RESUME = 1 << 5,
+    WORK_RESUME = 1 << 0,
+    WORK_QUIT = 1 << 1,
+    WORK_START = 1 << 2,
+    WORK_RESET_ESTABLISHED = 1 << 3,
+    WORK_COMMAND = 1 << 4,
+    WORK_HASH = 1 << 5,
     WORK_SAVE = 1 << 6,
     WORK_LOAD = 1 << 7,
 } Work;
@@ -317,11 +317,11 @@ static gpointer worker_run(gpointer data)
     for (;;) {
         unsigned work = wait_for_work(tpm);
 
-        if (work & WORK_QUIT) {
-            break;
-        }
         if (work & WORK_RESUME) {
             libtpms_engine_resume(tpm->engine);
+        }
+        if (work & WORK_QUIT) {
+            break;
         }
         if (work & WORK_START) {
             run_start(tpm);

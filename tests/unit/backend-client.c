@@ -82,6 +82,19 @@ static void on_recovered(void *opaque)
     g_mutex_unlock(&client->lock);
 }
 
+static void on_moved(void *opaque, const TPMState *saved, const GError *error)
+{
+    BackendClient *client = opaque;
+
+    g_mutex_lock(&client->lock);
+    client->moved++;
+    g_free(client->saved);
+    client->saved = saved ? tpm_state_copy(saved) : NULL;
+    replace_message(&client->move_error, error);
+    g_cond_broadcast(&client->changed);
+    g_mutex_unlock(&client->lock);
+}
+
 static const TPMBackendClient client_callbacks = {
     .started = on_started,
     .completed = on_completed,
@@ -89,6 +102,7 @@ static const TPMBackendClient client_callbacks = {
     .established = on_established,
     .failed = on_failed,
     .recovered = on_recovered,
+    .moved = on_moved,
 };
 
 void backend_client_bind(BackendClient *client, TPMBackend *backend, GMainContext *context)
@@ -113,6 +127,8 @@ void backend_client_unbind(BackendClient *client)
     g_free(client->response_error);
     g_free(client->hash_error);
     g_free(client->failure);
+    g_free(client->saved);
+    g_free(client->move_error);
 }
 
 /* Wait, with the lock held, until the number has been reached. */
@@ -235,4 +251,29 @@ uint32_t backend_client_command(BackendClient *client, const void *command, size
     backend_client_submit(client, 0, command, size);
     backend_client_wait_completed(client, wanted);
     return tpm_header_code(client->response);
+}
+
+static void wait_moved(BackendClient *client, unsigned moved)
+{
+    g_mutex_lock(&client->lock);
+    wait_locked(client, &client->moved, moved, "answer to save() or load()");
+    g_mutex_unlock(&client->lock);
+}
+
+TPMState *backend_client_save(BackendClient *client)
+{
+    unsigned wanted = client->moved + 1;
+
+    tpm_backend_save_state(client->backend, false);
+    wait_moved(client, wanted);
+    return g_steal_pointer(&client->saved);
+}
+
+bool backend_client_load(BackendClient *client, size_t buffer_size, const TPMState *state)
+{
+    unsigned wanted = client->moved + 1;
+
+    tpm_backend_load_state(client->backend, buffer_size, state, false, false);
+    wait_moved(client, wanted);
+    return !client->move_error;
 }

@@ -27,6 +27,9 @@ typedef struct BackendClient {
     bool established;
     unsigned failed; /* failures that came unasked */
     char *failure;   /* the last one's message */
+    unsigned moved;  /* answers to save() and load() */
+    TPMState *saved; /* of the last one, or NULL */
+    char *move_error;
     unsigned recovered;
 } BackendClient;
 
@@ -65,5 +68,11 @@ bool backend_client_measure(BackendClient *client, const uint8_t *data, size_t s
 
 /* Submit at locality 0, wait, and return the code of the response. */
 uint32_t backend_client_command(BackendClient *client, const void *command, size_t size);
+
+/* Have the TPM's state handed out; to be freed with g_free(). NULL when it was refused. */
+TPMState *backend_client_save(BackendClient *client);
+
+/* Have it load a state, and be as after a start; false when that was refused. */
+bool backend_client_load(BackendClient *client, size_t buffer_size, const TPMState *state);
 
 #endif /* BACKEND_CLIENT_H */
