@@ -52,8 +52,9 @@ G_BEGIN_DECLS
  * It blocks: not for a vCPU's thread, nor from within a callback. Where the host gave a context,
  * call it on the thread that runs it; the context itself is not run meanwhile.
  *
- * When it has returned bytes, the device is held until tpmdev_device_resume(): no callback is made,
- * and the TPM gets no command, but registers can be read and written. A device may be saved again.
+ * When it has returned bytes, the device is held until tpmdev_device_resume(): the TPM gets nothing
+ * to do, nothing is written to the guest's memory or queue, and no callback is made but those an
+ * access leads to by itself, for registers can be read and written. A device may be saved again.
  *
  * Returns the bytes, or NULL, and then the device goes on as if nothing had been asked:
  * TPM_ERROR_UNSUPPORTED when its TPM cannot be saved, TPM_ERROR_TIMED_OUT when the TPM has not
