@@ -417,6 +417,8 @@ static void on_moved(void *client, const TPMState *saved, const GError *error)
 
     g_mutex_lock(&device->lock);
     device->request.busy = BUSY_NOT;
+    /* A state that came too late was not handed out, and the TPM is to know that. */
+    device->request.resume_wanted |= saved && !device->move.wanted;
     tpm_move_ended(&device->move, saved, error);
     g_cond_broadcast(&device->request.answered);
     tpm_device_leave(device);
