@@ -2,6 +2,7 @@
 /* A guest that does not know on which device it runs; see moving-guest.h. */
 #include "moving-guest.h"
 #include "device-internal.h"
+#include "stream-editor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -351,4 +352,73 @@ void guest_assert_transcript(const Guest *guest, const char *wanted, size_t step
                      guest->subject->name, step, a[i], b[i], i > 0 ? b[i - 1] : "");
         }
     }
+}
+
+/* ---- streams ---- */
+
+const Subject *subject_named(const char *name)
+{
+    for (size_t i = 0; i < subject_count; i++) {
+        if (strcmp(subjects[i].name, name) == 0) {
+            return &subjects[i];
+        }
+    }
+    fail_msg("there is no %s", name);
+    return NULL;
+}
+
+GBytes *guest_stream_when(const Subject *subject, const char *section, const char *path,
+                          const char *value)
+{
+    Script *script = script_new(subject, false);
+    Guest *guest = guest_new(subject, NULL);
+    GBytes *stream = NULL;
+
+    for (size_t k = 0; k < script->len && !stream; k++) {
+        GBytes *candidate = guest_save(guest);
+        g_autoptr(GVariant) field = path ? stream_field(candidate, section, path) : NULL;
+        g_autofree char *text = field ? g_variant_print(field, FALSE) : NULL;
+
+        if (g_strcmp0(text, value) == 0) {
+            stream = g_steal_pointer(&candidate);
+        }
+        g_clear_pointer(&candidate, g_bytes_unref);
+        guest_resume(guest);
+        guest_run(guest, script, k, k + 1);
+    }
+    guest_free(guest);
+    g_array_unref(script);
+    if (!stream) {
+        fail_msg("%s never has %s %s = %s", subject->name, section, path, value);
+    }
+    return stream;
+}
+
+GBytes *guest_stream_of_held(const Subject *subject, const char *section, const char *path,
+                             const char *value)
+{
+    Script *script = script_new(subject, false);
+    Guest *guest = guest_new(subject, NULL);
+    GBytes *stream = NULL;
+
+    g_bytes_unref(guest_save(guest));
+    for (size_t k = 0; k < script->len && !stream; k++) {
+        GBytes *candidate;
+        g_autofree char *text = NULL;
+
+        guest->silent = false; /* an access may bring an interrupt by itself */
+        guest_run(guest, script, k, k + 1);
+        candidate = guest_save(guest);
+        g_autoptr(GVariant) field = stream_field(candidate, section, path);
+
+        text = g_variant_print(field, FALSE);
+        if (strcmp(text, value) == 0) {
+            stream = g_steal_pointer(&candidate);
+        }
+        g_clear_pointer(&candidate, g_bytes_unref);
+    }
+    guest->silent = false;
+    guest_free(guest);
+    g_array_unref(script);
+    return stream;
 }

@@ -120,4 +120,23 @@ void guest_move(Guest *guest);
  */
 void guest_assert_transcript(const Guest *guest, const char *wanted, size_t step);
 
+/* ---- streams ---- */
+
+const Subject *subject_named(const char *name);
+
+/*
+ * What is saved of a guest that follows the script, the first time that a field of it has this
+ * value, in GVariant's text form; before the first step if path is NULL. Fails the test if it never
+ * has.
+ */
+GBytes *guest_stream_when(const Subject *subject, const char *section, const char *path,
+                          const char *value);
+
+/*
+ * The same of a guest that goes on while its device is held, which alone has commands that wait and
+ * responses that have yet to be copied out. NULL if it never has.
+ */
+GBytes *guest_stream_of_held(const Subject *subject, const char *section, const char *path,
+                             const char *value);
+
 #endif /* MOVING_GUEST_H */

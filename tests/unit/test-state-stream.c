@@ -23,45 +23,6 @@ typedef struct Bench {
     GBytes *before; /* of this one */
 } Bench;
 
-static const Subject *subject_named(const char *name)
-{
-    for (size_t i = 0; i < subject_count; i++) {
-        if (strcmp(subjects[i].name, name) == 0) {
-            return &subjects[i];
-        }
-    }
-    fail_msg("there is no %s", name);
-    return NULL;
-}
-
-/* The first time that the field has this value; before the first step if path is NULL. */
-static GBytes *stream_when(const Subject *subject, const char *section, const char *path,
-                           const char *value)
-{
-    Script *script = script_new(subject, false);
-    Guest *guest = guest_new(subject, NULL);
-    GBytes *stream = NULL;
-
-    for (size_t k = 0; k < script->len && !stream; k++) {
-        GBytes *candidate = guest_save(guest);
-        g_autoptr(GVariant) field = path ? stream_field(candidate, section, path) : NULL;
-        g_autofree char *text = field ? g_variant_print(field, FALSE) : NULL;
-
-        if (g_strcmp0(text, value) == 0) {
-            stream = g_steal_pointer(&candidate);
-        }
-        g_clear_pointer(&candidate, g_bytes_unref);
-        guest_resume(guest);
-        guest_run(guest, script, k, k + 1);
-    }
-    guest_free(guest);
-    g_array_unref(script);
-    if (!stream) {
-        fail_msg("%s never has %s %s = %s", subject->name, section, path, value);
-    }
-    return stream;
-}
-
 static Bench *bench_new(const Subject *subject, GBytes *stream)
 {
     Bench *bench = g_new0(Bench, 1);
@@ -113,7 +74,7 @@ static void assert_refused(Bench *bench, GBytes *stream, TPMError code, const ch
 static void test_a_byte_that_was_changed_is_found(void **state)
 {
     const Subject *subject = subject_named("tis-2.0");
-    Bench *bench = bench_new(subject, stream_when(subject, "tis", "0.0.0", "0x04"));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, "tis", "0.0.0", "0x04"));
     gsize size;
     const uint8_t *bytes = g_bytes_get_data(bench->stream, &size);
     g_autofree uint8_t *copy = g_memdup2(bytes, size);
@@ -136,7 +97,7 @@ static void test_a_byte_that_was_changed_is_found(void **state)
 static void test_a_stream_of_another_length_is_refused(void **state)
 {
     const Subject *subject = subject_named("crb-2.0");
-    Bench *bench = bench_new(subject, stream_when(subject, "crb", "0", "0x02"));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, "crb", "0", "0x02"));
     gsize size;
     const uint8_t *bytes = g_bytes_get_data(bench->stream, &size);
     g_autofree uint8_t *longer = g_malloc0(size + 64);
@@ -159,7 +120,7 @@ static void test_a_stream_of_another_length_is_refused(void **state)
 static void test_what_is_no_stream_is_refused(void **state)
 {
     const Subject *subject = subject_named("tis-2.0");
-    Bench *bench = bench_new(subject, stream_when(subject, NULL, NULL, NULL));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, NULL, NULL, NULL));
     g_autofree uint8_t *huge = g_malloc0(TPM_SAVED_STATE_SIZE_MAX + 1);
     g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
     gsize size;
@@ -183,7 +144,7 @@ static void test_what_is_no_stream_is_refused(void **state)
 static void test_sections_are_held_against_those_of_the_device(void **state)
 {
     const Subject *subject = subject_named("tis-drtm-2.0");
-    Bench *bench = bench_new(subject, stream_when(subject, "hash", "0", "0x01"));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, "hash", "0", "0x01"));
     static const char *const names[] = { "device", "request", "hash", "tis", "tpm" };
 
     (void)state;
@@ -210,7 +171,7 @@ static void test_sections_are_held_against_those_of_the_device(void **state)
 static void test_no_stream_of_sections_without_end_is_read(void **state)
 {
     const Subject *subject = subject_named("tis-2.0");
-    Bench *bench = bench_new(subject, stream_when(subject, NULL, NULL, NULL));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, NULL, NULL, NULL));
     GBytes *stream = g_bytes_ref(bench->stream);
 
     (void)state;
@@ -249,7 +210,7 @@ static void test_a_device_that_is_another_is_refused_by_name(void **state)
     for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
         const Subject *source = subject_named(pairs[i].source);
         Bench *bench =
-            bench_new(subject_named(pairs[i].target), stream_when(source, NULL, NULL, NULL));
+            bench_new(subject_named(pairs[i].target), guest_stream_when(source, NULL, NULL, NULL));
 
         assert_refused(bench, bench->stream, TPM_ERROR_STATE_MISMATCH, pairs[i].why);
         bench_free(bench);
@@ -259,7 +220,7 @@ static void test_a_device_that_is_another_is_refused_by_name(void **state)
 static void test_each_property_is_held_against_the_devices(void **state)
 {
     const Subject *subject = subject_named("crb-localities-2.0");
-    Bench *bench = bench_new(subject, stream_when(subject, NULL, NULL, NULL));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, NULL, NULL, NULL));
     g_autoptr(GVariant) list = stream_field(bench->stream, "device", "1");
 
     (void)state;
@@ -424,51 +385,19 @@ static const Field fields[] = {
 };
 /* clang-format on */
 
-/*
- * Of a moment at which a command waits or a response has yet to be copied out there is one only in
- * a device that is held; so such a stream is made by a guest that goes on while its device is held.
- */
-static GBytes *stream_of_held(const Subject *subject, const char *section, const char *path,
-                              const char *value)
-{
-    Script *script = script_new(subject, false);
-    Guest *guest = guest_new(subject, NULL);
-    GBytes *stream = NULL;
-
-    g_bytes_unref(guest_save(guest));
-    for (size_t k = 0; k < script->len && !stream; k++) {
-        GBytes *candidate;
-        g_autofree char *text = NULL;
-
-        guest->silent = false; /* an access may bring an interrupt by itself */
-        guest_run(guest, script, k, k + 1);
-        candidate = guest_save(guest);
-        g_autoptr(GVariant) field = stream_field(candidate, section, path);
-
-        text = g_variant_print(field, FALSE);
-        if (strcmp(text, value) == 0) {
-            stream = g_steal_pointer(&candidate);
-        }
-        g_clear_pointer(&candidate, g_bytes_unref);
-    }
-    guest->silent = false;
-    guest_free(guest);
-    g_array_unref(script);
-    return stream;
-}
-
 static GBytes *stream_of(const Field *field)
 {
     const Subject *subject = subject_named(field->subject);
     g_auto(GStrv) when = g_strsplit(field->when, " ", 3);
 
     if (!when[0]) {
-        return stream_when(subject, NULL, NULL, NULL);
+        return guest_stream_when(subject, NULL, NULL, NULL);
     }
-    GBytes *stream =
-        strcmp(when[0], "tis") == 0 ? NULL : stream_of_held(subject, when[0], when[1], when[2]);
+    GBytes *stream = strcmp(when[0], "tis") == 0
+                         ? NULL
+                         : guest_stream_of_held(subject, when[0], when[1], when[2]);
 
-    return stream ? stream : stream_when(subject, when[0], when[1], when[2]);
+    return stream ? stream : guest_stream_when(subject, when[0], when[1], when[2]);
 }
 
 static void test_field(void **state)
@@ -510,7 +439,7 @@ static void test_no_byte_does_harm(void **state)
 {
     const Subject *subject = *state;
     Script *script = script_new(subject, false);
-    Bench *bench = bench_new(subject, stream_when(subject, NULL, NULL, NULL));
+    Bench *bench = bench_new(subject, guest_stream_when(subject, NULL, NULL, NULL));
     Guest *source = guest_new(subject, NULL);
     unsigned loaded = 0;
 
