@@ -33,6 +33,7 @@ BenchResult bench_emulator(const BenchOptions *options);
 BenchResult bench_libtpms(const BenchOptions *options);
 BenchResult bench_heap(const BenchOptions *options);
 BenchResult bench_stopped(const BenchOptions *options);
+BenchResult bench_state(const BenchOptions *options);
 
 /* ---- printing ---- */
 

@@ -29,6 +29,7 @@ static const struct {
     { "libtpms", "bare libtpms beside TIS + libtpms", bench_libtpms },
     { "heap", "heap and threads of many devices", bench_heap },
     { "stopped", "register accesses while swtpm is stopped", bench_stopped },
+    { "state", "save and load beside libtpms' own", bench_state },
 };
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
@@ -121,9 +122,10 @@ static bool names_check(char **names)
             i++;
         }
         if (i == G_N_ELEMENTS(benches)) {
-            fprintf(stderr,
-                    "tpmdev-bench: there is no '%s'; give emulator, libtpms, heap or stopped\n",
-                    *names);
+            fprintf(
+                stderr,
+                "tpmdev-bench: there is no '%s'; give emulator, libtpms, heap, stopped or state\n",
+                *names);
             return false;
         }
     }
@@ -155,8 +157,9 @@ int main(int argc, char **argv)
 
     use_plain_malloc(argv);
     context = g_option_context_new(NULL);
-    g_option_context_set_summary(context, "Benchmarks: emulator, libtpms, heap, stopped; all by "
-                                          "default.");
+    g_option_context_set_summary(context,
+                                 "Benchmarks: emulator, libtpms, heap, stopped, state; all by "
+                                 "default.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error) || !names_check(names)) {
         if (error) {
