@@ -19,8 +19,8 @@ GVariant *stream_sections(GBytes *stream);
 GBytes *stream_seal(const uint8_t *bytes, gsize size);
 
 /*
- * With a field of a section another one. The path is of numbers: "0.3.1" is the second member of the
- * fourth of the first. The type of a section is found by its name; floating is taken.
+ * With a field of a section another one. The path is of numbers: "0.3.1" is the second member of
+ * the fourth of the first. The type of a section is found by its name; floating is taken.
  */
 GBytes *stream_with(GBytes *stream, const char *section, const char *path, GVariant *value);
 
