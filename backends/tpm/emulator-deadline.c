@@ -59,7 +59,7 @@ static unsigned request_timeout(const Emulator *emulator)
     if (emulator->request == SWTPM_INIT) {
         return timeouts->init;
     }
-    if (emulator->returning && emulator->step == STEP_SET_DATAFD) {
+    if (emulator->kept_control && emulator->step == STEP_SET_DATAFD) {
         return MAX(timeouts->long_command, timeouts->control);
     }
     return timeouts->control;

@@ -187,7 +187,8 @@ typedef struct Emulator {
     bool prefixed;          /* the one under way was sent with a header */
     uint16_t command_tag;   /* of the device's command that was sent last, and so the next */
     uint32_t ordinal;
-    bool lingering; /* the device polls: complete from poll() alone */
+    uint32_t own_ordinal; /* of the last command that was none of the device's */
+    bool lingering;       /* the device polls: complete from poll() alone */
     size_t response_size;
     uint8_t *response;
     size_t response_capacity; /* bytes of it; constant once the backend is made */
@@ -232,6 +233,7 @@ typedef struct Emulator {
     unsigned news;
     bool established;
     size_t completed_size; /* of the response to be told; 0 for none */
+    GError *refusal;       /* why there is none; NULL: there is one, or nobody wants to know */
     GError *failure;       /* why there is no TPM; NULL when there is one */
     unsigned cycle;        /* the power cycle it is of */
     unsigned telling;      /* threads that are telling the device right now */

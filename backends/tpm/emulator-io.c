@@ -160,7 +160,10 @@ static void locality_replied(Emulator *emulator, uint32_t result)
         if (emulator->data == DATA_WAITING &&
             emulator->command.locality == emulator->asked_locality) {
             emulator->data = DATA_IDLE;
-            emulator->completed_size = 0;
+            g_clear_error(&emulator->refusal);
+            emulator->refusal = tpm_emulator_error(
+                emulator, TPM_ERROR_TPM, "refused %s with result %Xh (%s)",
+                tpm_swtpm_command_name(SWTPM_SET_LOCALITY), result, tpm_swtpm_result_name(result));
             emulator->news |= NEWS_COMPLETED;
         }
     }
@@ -318,6 +321,7 @@ bool tpm_emulator_send_command(Emulator *emulator, const uint8_t *command, size_
 void tpm_emulator_send_own(Emulator *emulator, const uint8_t *command, size_t size)
 {
     emulator->prefixed = false;
+    emulator->own_ordinal = tpm_header_code(command);
     tpm_emulator_send_command(emulator, command, size, DATA_OWN);
 }
 

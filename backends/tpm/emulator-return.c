@@ -143,9 +143,10 @@ void tpm_emulator_request_timed_out(Emulator *emulator, unsigned timeout_ms)
 
 void tpm_emulator_data_timed_out(Emulator *emulator, unsigned timeout_ms)
 {
-    GError *error = tpm_emulator_error(emulator, TPM_ERROR_TIMED_OUT,
-                                       "did not answer the TPM command %Xh within %u ms",
-                                       emulator->ordinal, timeout_ms);
+    uint32_t ordinal = emulator->data == DATA_OWN ? emulator->own_ordinal : emulator->ordinal;
+    GError *error =
+        tpm_emulator_error(emulator, TPM_ERROR_TIMED_OUT,
+                           "did not answer the TPM command %Xh within %u ms", ordinal, timeout_ms);
 
     if (emulator->returning || !can_return(emulator) ||
         !tpm_channel_is_unix(emulator->control_fd)) { /* over which no new one can be passed */

@@ -41,6 +41,7 @@ static void emulator_unref(Emulator *emulator)
     g_mutex_clear(&emulator->lock);
     g_cond_clear(&emulator->told);
     g_clear_error(&emulator->failure);
+    g_clear_error(&emulator->refusal);
     g_free(emulator->id);
     g_free(emulator->response);
     g_free(emulator);
@@ -100,6 +101,7 @@ static bool tell_locked(Emulator *emulator)
     size_t size = emulator->completed_size;
     unsigned cycle = emulator->cycle;
     TPMBackendLink link = emulator->link;
+    g_autoptr(GError) refusal = news & NEWS_COMPLETED ? g_steal_pointer(&emulator->refusal) : NULL;
     g_autoptr(GError) failure =
         news & (NEWS_FAILED | NEWS_REFUSED) ? g_error_copy(emulator->failure) : NULL;
 
@@ -114,7 +116,9 @@ static bool tell_locked(Emulator *emulator)
     if (news & NEWS_STARTED) {
         tpmdev_backend_started(emulator->backend);
     }
-    if (news & NEWS_COMPLETED) {
+    if (refusal) {
+        tpmdev_backend_complete_with_error(emulator->backend, refusal);
+    } else if (news & NEWS_COMPLETED) {
         tpmdev_backend_complete(emulator->backend, emulator->response, size);
     }
     if (news & NEWS_HASHED) {
@@ -266,6 +270,7 @@ static void emulator_submit(void *self, const TPMCommand *command, bool linger)
     Emulator *emulator = self;
 
     g_mutex_lock(&emulator->lock);
+    g_clear_error(&emulator->refusal);
     emulator->command = *command;
     emulator->lingering = linger;
     if (emulator->failure) {

@@ -129,7 +129,7 @@ static const struct {
     [SICK_INIT] = { "INIT", { REFUSED } },
     [SICK_GET_TPMESTABLISHED] = { "GET_TPMESTABLISHED",
                                   { SHRUGGED, { "00000000ffffffff", NULL } } },
-    [SICK_SET_LOCALITY] = { "SET_LOCALITY", { { NULL, NULL } } },
+    [SICK_SET_LOCALITY] = { "SET_LOCALITY", { REFUSED } },
     [SICK_HASH_START] = { "HASH_START", { REFUSED } },
     [SICK_HASH_DATA] = { "HASH_DATA", { REFUSED } },
     [SICK_HASH_END] = { "HASH_END", { REFUSED } },
@@ -348,6 +348,8 @@ static void add_nonsense(Builder *builder)
             set_host(kase, saying->host);
             if (is_of_power_cycle(builder->meeting)) {
                 kase->recovery = SICK_BY_RESET;
+            } else if (kase->fault.exchange == SICK_SET_LOCALITY && kase->time == SICK_AT_COMMAND) {
+                kase->recovery = SICK_WAS_NOT_GONE; /* that command alone fails */
             }
         } else {
             add_tolerated(builder, SICK_SAYS, saying->bytes);
