@@ -202,7 +202,8 @@ static bool check_chunk(const CRB *crb, const CRBRegisters *registers, GError **
         good = registers->data_size == size;
         break;
     }
-    good = good && done <= size && size <= crb->chunk.capacity &&
+    good = good && (crb->chunk.data || registers->content == CRB_CHUNK_NOTHING) && done <= size &&
+           size <= crb->chunk.capacity &&
            (registers->content == CRB_CHUNK_NOTHING || registers->state != CRB_EXECUTION);
     return good || wrong(error, "chunk");
 }

@@ -437,6 +437,10 @@ static void *spapr_parse(const void *model, TPMStateReader *reader, const TPMSav
         wrong(error, "state: the command under way is another one");
         return NULL;
     }
+    if (registers->state == SPAPR_IDLE && (registers->address || registers->given)) {
+        wrong(error, "address or given");
+        return NULL;
+    }
     if (!check_response(model, registers, error) ||
         !check_answers(registers, answer_bytes, error)) {
         return NULL;

@@ -467,7 +467,7 @@ static bool check_phase(const I2CRegisters *registers, GError **error)
 {
     const I2CRegister *reg = find_register(registers->number);
 
-    if (registers->is_named && !reg) {
+    if (registers->is_named ? !reg : registers->number != 0) {
         return wrong(error, "number: there is no such register");
     }
     switch (registers->phase) {
@@ -483,6 +483,16 @@ static bool check_phase(const I2CRegisters *registers, GError **error)
                wrong(error, "phase: there is nothing to be written");
     }
     return true;
+}
+
+static bool check_data(const I2CRegisters *registers, GError **error)
+{
+    bool has_data = registers->phase == I2C_WRITING || registers->phase == I2C_READING;
+
+    if (registers->count > I2C_REGISTER_SIZE || (!has_data && registers->count > 0)) {
+        return wrong(error, "count");
+    }
+    return has_data || registers->data == 0 || wrong(error, "data");
 }
 
 static bool i2c_read(GVariant *content, I2CRegisters *registers, GError **error)
@@ -501,10 +511,7 @@ static bool i2c_read(GVariant *content, I2CRegisters *registers, GError **error)
     if (phase > I2C_READING) {
         return wrong(error, "phase");
     }
-    if (registers->count > I2C_REGISTER_SIZE) {
-        return wrong(error, "count");
-    }
-    return check_phase(registers, error);
+    return check_phase(registers, error) && check_data(registers, error);
 }
 
 static void *i2c_parse(const void *model, TPMStateReader *reader, const TPMSavedRequest *request,

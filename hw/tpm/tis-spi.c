@@ -508,7 +508,9 @@ static bool check_frame(const TISSPI *frame, GError **error)
     bool waits = frame->phase == SPI_WAIT;
 
     if (!in_frame(frame)) {
-        return (frame->left == 0 && frame->waits_left == 0 && frame->moved == 0) ||
+        return (frame->left == 0 && frame->waits_left == 0 && frame->moved == 0 &&
+                frame->size == 0 && frame->address == 0 && !frame->is_read && !frame->is_fifo &&
+                !frame->is_nobodys) ||
                wrong(error, "phase: there is no frame");
     }
     if (frame->left < 1 || frame->left > FRAME_DATA_MAX) {

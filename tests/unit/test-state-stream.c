@@ -357,7 +357,8 @@ static const Field fields[] = {
     { "crb-localities-2.0", "crb 0 0x02", "crb", "7.2.3", "uint32 0x80000000", "interrupts of a locality" },
     { "crb-localities-2.0", "crb 0 0x02", "crb", "8", "b'abc'", "section 'crb', field buffer" },
     { "crb-localities-2.0", "crb 0 0x02", "crb", "9", "byte 3", "chunk-content" },
-    { "crb-localities-2.0", "crb 0 0x02", "crb", "9", "byte 1", NULL },
+    { "crb-localities-2.0", "crb 0 0x02", "crb", "9", "byte 1", "field chunk" },
+    { "crb-localities-2.0", "crb 0 0x02", "crb", "6", "byte 3", NULL },
     { "crb-localities-2.0", "crb 0 0x02", "crb", "10", "uint64 1", "field chunk" },
     { "crb-localities-2.0", "crb 0 0x02", "crb", "12", "b'a'", "field chunk" },
     { "crb-2.0", "", "crb", "7.0.2", "uint32 1", "interrupts of a locality" },
@@ -375,7 +376,7 @@ static const Field fields[] = {
     { "spapr-2.0", "spapr 0 0x03", "spapr", "3", "b'abcdefghijk'", "field response" },
     { "spapr-2.0", "spapr 0 0x00", "spapr", "3", "b'a'", "field response" },
     { "spapr-2.0", "spapr 0 0x00", "spapr", "4", "b'abc'", "field answers" },
-    { "spapr-2.0", "spapr 0 0x00", "spapr", "1", "uint32 7", NULL },
+    { "spapr-2.0", "spapr 0 0x00", "spapr", "1", "uint32 7", "field address or given" },
 
     { "tis-2.0", "", "ppi", "0", "b'a'", "section 'ppi', field memory" },
     { "tis-2.0", "", "tpm", "0", "'moon'", "is that of a TPM of type moon and the TPM backend 'tpm0'" },
@@ -421,11 +422,38 @@ static void test_field(void **state)
                        field->why);
     } else if (!try_load(bench, stream, &error)) {
         fail_msg("%s", error->message);
+    } else {
+        /* What may be is kept, too: it is saved as it came. */
+        g_autoptr(GBytes) again = guest_save(bench->guest);
+        g_autoptr(GVariant) kept = stream_field(again, field->section, field->path);
+        g_autoptr(GVariant) wanted = stream_field(stream, field->section, field->path);
+
+        assert_true(g_variant_equal(kept, wanted));
     }
     /* And the one that is good is taken. */
     if (!try_load(bench, bench->stream, &error)) {
         fail_msg("%s", error->message);
     }
+    bench_free(bench);
+}
+
+/* A response that is whole by its own account, and larger than the buffer. */
+static void test_no_more_than_the_buffer_takes_is_taken(void **state)
+{
+    const Subject *subject = subject_named("tis-2.0");
+    Bench *bench = bench_new(subject, guest_stream_when(subject, "tis", "0.0.0", "0x04"));
+    g_autofree uint8_t *response = g_malloc0(5000);
+    GVariant *fifo;
+
+    (void)state;
+    response[1] = 0xC4;
+    response[4] = 5000 >> 8;
+    response[5] = 5000 & 0xFF;
+    fifo = g_variant_ref_sink(g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, response, 5000, 1));
+    g_autoptr(GBytes) stream = stream_with(bench->stream, "tis", "8", fifo);
+
+    assert_refused(bench, stream, TPM_ERROR_STATE_DAMAGED, "fifo: more than the buffer takes");
+    g_variant_unref(fifo);
     bench_free(bench);
 }
 
@@ -482,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_no_stream_of_sections_without_end_is_read),
         cmocka_unit_test(test_a_device_that_is_another_is_refused_by_name),
         cmocka_unit_test(test_each_property_is_held_against_the_devices),
+        cmocka_unit_test(test_no_more_than_the_buffer_takes_is_taken),
     };
     size_t count = G_N_ELEMENTS(fixed) + G_N_ELEMENTS(fields) + subject_count, n = 0;
     g_autofree struct CMUnitTest *tests = g_new0(struct CMUnitTest, count);
