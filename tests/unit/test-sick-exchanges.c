@@ -456,6 +456,20 @@ static uint64_t count_errors(const TPMBackendStatistics *statistics)
     return sum;
 }
 
+/* One that hangs is there, and may go on. On the way back it is as it was when that began. */
+static bool is_link_right(const Run *run, bool away, TPMBackendLink link)
+{
+    SickTime time = run->kase->time;
+
+    if (!away) {
+        return link == TPM_LINK_CONNECTED;
+    } else if (time == SICK_AT_NEW_CHANNEL || time == SICK_AT_RECONNECTION ||
+               time == SICK_AT_RESUMPTION) {
+        return link != TPM_LINK_CONNECTED;
+    }
+    return link == (run->fault.illness == SICK_HANGS ? TPM_LINK_RESYNCHRONISING : TPM_LINK_GONE);
+}
+
 /* What a monitor shows of it, which is also what the host was told last. */
 static void check_statistics(Run *run, bool away)
 {
@@ -466,9 +480,9 @@ static void check_statistics(Run *run, bool away)
         return;
     }
     tpmdev_backend_get_statistics(machine->backend, &statistics);
-    if (statistics.failed != away || (statistics.link == TPM_LINK_CONNECTED) == away) {
-        sick_wrong(machine, "statistics tell of link %d, failed: %d; the TPM is %s",
-                   statistics.link, statistics.failed, away ? "away" : "there");
+    if (statistics.failed != away || !is_link_right(run, away, statistics.link)) {
+        sick_wrong(machine, "statistics tell of link '%s', failed: %d; the TPM is %s",
+                   tpmdev_link_name(statistics.link), statistics.failed, away ? "away" : "there");
     } else if (machine->link != statistics.link) {
         sick_wrong(machine, "the host was told of link %d, statistics tell of %d", machine->link,
                    statistics.link);
@@ -516,6 +530,13 @@ static bool is_to_be_the_same(Run *run)
     return false;
 }
 
+/* Was a measurement cut off? Then the PCRs are those of no measurement, and the TPM has to go. */
+static bool is_spoiled(Run *run)
+{
+    return run->kase->time == SICK_AT_MEASUREMENT && run->seen == SICK_FAILURE &&
+           run->kase->recovery == SICK_BY_ITSELF;
+}
+
 /*
  * A TPM that is in the session its guest started has not been touched. In any other nobody can
  * make the PCRs those of a good boot.
@@ -532,6 +553,8 @@ static void check_pcrs(Run *run)
     }
     if (same && (extended != 0 || locked)) {
         sick_wrong(machine, "PCRs of a TPM that was not reset were extended: %Xh", extended);
+    } else if (same && is_spoiled(run)) {
+        sick_wrong(machine, "the TPM goes on with a measurement that was cut off");
     } else if (!same && is_to_be_the_same(run)) {
         sick_wrong(machine, "the TPM was reset, and need not have been");
     } else if (!same && (extended != CAPPED_PCRS || !locked)) {
