@@ -370,17 +370,23 @@ static void initialized(Emulator *emulator)
     emulator->step = STEP_GET_ESTABLISHED;
 }
 
-/* swtpm says no. The handshake cannot go on; a TPM that does not start may do so next time. */
+/*
+ * swtpm says no. The handshake cannot go on; a TPM that does not start may do so next time. One
+ * whose state cannot be stored is there all the same, and can be had when its disk is well again:
+ * the way back ends with storing it.
+ */
 static void step_refused(Emulator *emulator, const char *message, uint32_t result)
 {
     GError *error = tpm_emulator_error(emulator, TPM_ERROR_TPM, "refused %s with result %Xh (%s)",
                                        message, result, tpm_swtpm_result_name(result));
 
-    if (emulator->shaken) {
-        tpm_emulator_report_failure(emulator, error);
-    } else {
+    if (!emulator->shaken) {
         error->code = TPM_ERROR_PROTOCOL;
         tpm_emulator_break(emulator, error);
+    } else if (emulator->step == STEP_STORE_VOLATILE) {
+        tpm_emulator_break(emulator, error);
+    } else {
+        tpm_emulator_report_failure(emulator, error);
     }
 }
 

@@ -187,7 +187,7 @@ static const char *told_of_loss(SickTime time)
 static bool is_of_power_cycle(const Meeting *meeting)
 {
     return meeting->time == SICK_AT_START || meeting->time == SICK_AT_RESET ||
-           meeting->time == SICK_AT_MEASUREMENT || meeting->time == SICK_AT_CHECKPOINT;
+           meeting->time == SICK_AT_MEASUREMENT;
 }
 
 static SickCase *add(Builder *builder, SickIllness illness, const char *bytes)
