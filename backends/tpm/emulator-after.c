@@ -151,6 +151,10 @@ void tpm_emulator_after_responded(Emulator *emulator)
     } else {
         tpm_emulator_read_identity(emulator, &emulator->identity);
     }
+    if (emulator->goal == GOAL_LOADED) {
+        tpm_emulator_load_learned(emulator);
+        return;
+    }
     let_go(emulator);
     finish(emulator);
 }
@@ -167,6 +171,14 @@ void tpm_emulator_after_hash(Emulator *emulator)
 void tpm_emulator_after_stored(Emulator *emulator)
 {
     emulator->stale_volatile = true;
+    if (emulator->move.kind == MOVE_SAVE) {
+        emulator->step = STEP_GET_PART;
+        return;
+    }
+    if (emulator->goal == GOAL_LOADED) {
+        tpm_emulator_loaded(emulator);
+        return;
+    }
     emulator->step = STEP_NONE;
     if (emulator->returning) {
         tpm_emulator_ready(emulator);

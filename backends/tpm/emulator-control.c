@@ -13,7 +13,7 @@
 typedef struct SwtpmMessage {
     SwtpmCommand command;
     const char *name;
-    size_t payload_size; /* 0 or 4 */
+    size_t payload_size; /* 0 or 4; 12 for a blob's */
     size_t reply_size;
 } SwtpmMessage;
 
@@ -29,9 +29,12 @@ static const SwtpmMessage messages[] = {
     { SWTPM_CANCEL_TPM_CMD, "CANCEL_TPM_CMD", 0, 4 },
     { SWTPM_STORE_VOLATILE, "STORE_VOLATILE", 0, 4 },
     { SWTPM_RESET_TPMESTABLISHED, "RESET_TPMESTABLISHED", 4, 4 },
+    { SWTPM_GET_STATEBLOB, "GET_STATEBLOB", 12, 16 },
+    { SWTPM_SET_STATEBLOB, "SET_STATEBLOB", 12, 4 },
     { SWTPM_STOP, "STOP", 0, 4 },
     { SWTPM_SET_DATAFD, "SET_DATAFD", 0, 4 },
     { SWTPM_SET_BUFFERSIZE, "SET_BUFFERSIZE", 4, 16 },
+    { SWTPM_LOCK_STORAGE, "LOCK_STORAGE", 4, 4 },
 };
 
 static const SwtpmMessage *find_message(SwtpmCommand command)
@@ -52,6 +55,15 @@ size_t tpm_swtpm_message(SwtpmCommand command, uint32_t argument,
     tpm_put_be32(message, (uint32_t)command);
     tpm_put_be32(message + 4, argument);
     return 4 + find_message(command)->payload_size;
+}
+
+void tpm_swtpm_blob_message(SwtpmCommand command, uint32_t flags, uint32_t type, uint32_t last,
+                            uint8_t message[SWTPM_BLOB_MESSAGE_SIZE])
+{
+    tpm_put_be32(message, (uint32_t)command);
+    tpm_put_be32(message + 4, flags);
+    tpm_put_be32(message + 8, type);
+    tpm_put_be32(message + 12, last);
 }
 
 size_t tpm_swtpm_reply_size(SwtpmCommand command)
@@ -90,22 +102,71 @@ const char *tpm_swtpm_result_name(uint32_t result)
     }
 }
 
-char *tpm_swtpm_missing(uint32_t capabilities, TPMVersion version)
+const char *tpm_swtpm_state_words(uint32_t result)
 {
-    static const struct {
-        uint32_t bit;
-        SwtpmCommand command;
-    } required[] = {
-        { SWTPM_CAP_INIT, SWTPM_INIT },
-        { SWTPM_CAP_SHUTDOWN, SWTPM_SHUTDOWN },
-        { SWTPM_CAP_GET_TPMESTABLISHED, SWTPM_GET_TPMESTABLISHED },
-        { SWTPM_CAP_SET_LOCALITY, SWTPM_SET_LOCALITY },
-        { SWTPM_CAP_STOP, SWTPM_STOP },
-        { SWTPM_CAP_SET_DATAFD, SWTPM_SET_DATAFD },
-        { SWTPM_CAP_SET_BUFFERSIZE, SWTPM_SET_BUFFERSIZE },
-        { SWTPM_CAP_RESET_TPMESTABLISHED, SWTPM_RESET_TPMESTABLISHED }, /* 2.0 alone */
-    };
-    gsize n = G_N_ELEMENTS(required) - (version == TPM_VERSION_1_2 ? 1 : 0);
+    switch (result) {
+    case 0x0D:
+        return "it is encrypted and this swtpm has no key; give it the --key, or --migration-key, "
+               "of the one that wrote it";
+    case 0x20:
+    case 0x21:
+        return "it cannot be decrypted with this swtpm's key; give it the --key, or "
+               "--migration-key, of the one that wrote it";
+    case 0x2E:
+        return "it was written by a later version, or has a profile that this one does not know; "
+               "take an swtpm and libtpms no older than those that wrote it";
+    case 0x84:
+        return "it is that of another TPM than the permanent part, or is damaged";
+    case 0x83:
+        return "it is damaged: its checksum is wrong";
+    case 0x1E:
+        return "it is no state of this kind of TPM";
+    case 0x34:
+        return "this TPM has no such part";
+    case 0x1F:
+        return "its storage cannot be had; another swtpm may still have it locked";
+    case 0x03:
+    case 0x17:
+    case 0x2B:
+    case 0x9A:
+        return "it is cut short or damaged";
+    default:
+        return tpm_swtpm_result_name(result);
+    }
+}
+
+TPMError tpm_swtpm_state_error(uint32_t result)
+{
+    switch (result) {
+    case 0x0D:
+    case 0x20:
+    case 0x21:
+        return TPM_ERROR_STATE_MISMATCH;
+    case 0x2E:
+        return TPM_ERROR_UNSUPPORTED;
+    case 0x03:
+    case 0x17:
+    case 0x1E:
+    case 0x2B:
+    case 0x34:
+    case 0x83:
+    case 0x84:
+    case 0x9A:
+        return TPM_ERROR_STATE_DAMAGED;
+    case 0x1F:
+        return TPM_ERROR_IO;
+    default:
+        return TPM_ERROR_TPM;
+    }
+}
+
+typedef struct Required {
+    uint32_t bit;
+    SwtpmCommand command;
+} Required;
+
+static char *name_missing(uint32_t capabilities, const Required *required, gsize n)
+{
     GString *names = g_string_new(NULL);
 
     for (gsize i = 0; i < n; i++) {
@@ -115,4 +176,32 @@ char *tpm_swtpm_missing(uint32_t capabilities, TPMVersion version)
         }
     }
     return g_string_free(names, names->len == 0);
+}
+
+char *tpm_swtpm_missing_for_state(uint32_t capabilities)
+{
+    static const Required required[] = {
+        { SWTPM_CAP_GET_STATEBLOB, SWTPM_GET_STATEBLOB },
+        { SWTPM_CAP_SET_STATEBLOB, SWTPM_SET_STATEBLOB },
+        { SWTPM_CAP_STOP, SWTPM_STOP },
+    };
+
+    return name_missing(capabilities, required, G_N_ELEMENTS(required));
+}
+
+char *tpm_swtpm_missing(uint32_t capabilities, TPMVersion version)
+{
+    static const Required required[] = {
+        { SWTPM_CAP_INIT, SWTPM_INIT },
+        { SWTPM_CAP_SHUTDOWN, SWTPM_SHUTDOWN },
+        { SWTPM_CAP_GET_TPMESTABLISHED, SWTPM_GET_TPMESTABLISHED },
+        { SWTPM_CAP_SET_LOCALITY, SWTPM_SET_LOCALITY },
+        { SWTPM_CAP_STOP, SWTPM_STOP },
+        { SWTPM_CAP_SET_DATAFD, SWTPM_SET_DATAFD },
+        { SWTPM_CAP_SET_BUFFERSIZE, SWTPM_SET_BUFFERSIZE },
+        { SWTPM_CAP_RESET_TPMESTABLISHED, SWTPM_RESET_TPMESTABLISHED }, /* 2.0 alone */
+    };
+
+    return name_missing(capabilities, required,
+                        G_N_ELEMENTS(required) - (version == TPM_VERSION_1_2 ? 1 : 0));
 }

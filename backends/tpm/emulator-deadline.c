@@ -62,6 +62,11 @@ static unsigned request_timeout(const Emulator *emulator)
     if (emulator->kept_control && emulator->step == STEP_SET_DATAFD) {
         return MAX(timeouts->long_command, timeouts->control);
     }
+    if (emulator->request == SWTPM_LOCK_STORAGE ||
+        (emulator->request == SWTPM_SET_STATEBLOB &&
+         emulator->capabilities & SWTPM_CAP_LOCK_STORAGE)) {
+        return timeouts->control + EMULATOR_LOCK_MS; /* it waits for its storage */
+    }
     return timeouts->control;
 }
 

@@ -11,6 +11,7 @@
  *     emulator-restore.c  what a TPM that was reset under its guest has to go through
  *     emulator-after.c    what follows a command before its response is told
  *     emulator-locality.c a command's locality: a message before it, or a header
+ *     emulator-state.c    the TPM's state out and in        emulator-blob.c  its messages
  *     emulator-control.c  the messages' bytes        emulator-channel.c  the sockets
  *     swtpm-peer.c        how swtpm is reached
  *
@@ -26,6 +27,7 @@
 #include "swtpm-protocol.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * What is being done that no guest's command or wish is part of, in order; each is one message and
@@ -45,11 +47,16 @@ typedef enum EmulatorStep {
     STEP_SHUTDOWN_STATE,
     STEP_SHUTDOWN_CLEAR,
     STEP_STOP,
-    STEP_DISCARD, /* INIT that takes stored volatile state, so that it is gone */
+    STEP_KEEP_VOLATILE, /* before a load: to be resumed if that is refused */
+    STEP_DROP_BLOBS,    /* what was given before a load that failed must go */
+    STEP_DISCARD,       /* INIT that takes stored volatile state, so that it is gone */
     STEP_STOP_DISCARDED,
     STEP_GET_BUFFER_SIZE,
     STEP_STOP_AGAIN,
     STEP_SET_BUFFER_SIZE,
+    /* a load, between the buffer and INIT */
+    STEP_LOCK,
+    STEP_SET_PART,
     STEP_INIT,
     /* the return: a TPM that the guest had started */
     STEP_CHECK_BUFFER_SIZE,
@@ -61,6 +68,10 @@ typedef enum EmulatorStep {
     STEP_LEARN_SESSION,
     STEP_LEARN_IDENTITY,
     STEP_STORE_VOLATILE,
+    /* a load's end, a save, and the source that goes on after it */
+    STEP_RESET_ESTABLISHED,
+    STEP_GET_PART,
+    STEP_LOCK_AGAIN,
 } EmulatorStep;
 
 /* The commands of STEP_RESTORE. */
@@ -79,6 +90,7 @@ typedef enum EmulatorGoal {
     GOAL_MADE,    /* a backend */
     GOAL_STARTED, /* a TPM that has been power-cycled */
     GOAL_RETURN,  /* the TPM the guest had, or the next best thing */
+    GOAL_LOADED,  /* the TPM whose state was given */
 } EmulatorGoal;
 
 /* What is under way on the data channel. */
@@ -108,6 +120,7 @@ typedef enum EmulatorNews {
     NEWS_RECOVERED = 1 << 5,
     NEWS_REFUSED = 1 << 6, /* words for the host about a failure that goes on */
     NEWS_LINK = 1 << 7,
+    NEWS_MOVED = 1 << 8,
 } EmulatorNews;
 
 /* No locality: the next command says which it has. */
@@ -125,6 +138,26 @@ typedef struct EmulatorToken {
     size_t size;
     uint8_t bytes[EMULATOR_TOKEN_MAX];
 } EmulatorToken;
+
+/* The device's save() or load() under way. */
+typedef enum EmulatorMoveKind { MOVE_NONE, MOVE_SAVE, MOVE_LOAD } EmulatorMoveKind;
+
+typedef struct EmulatorMove {
+    EmulatorMoveKind kind;
+    bool wanted;   /* a save that waits for what was wanted before it */
+    unsigned part; /* 0 to 2: permanent, volatile, saved */
+    GByteArray *parts[3];
+    uint32_t flags[3]; /* swtpm's, of each */
+    uint32_t total;    /* bytes of the present part */
+    uint32_t left;     /* of those of the present reply that are still to come */
+    bool headed;       /* its head has come */
+    TPMState *incoming;
+    GError *error; /* why it was refused; NULL: it was not */
+} EmulatorMove;
+
+/* How often swtpm is to try for its storage's lock, each 10 ms after the last. */
+#define EMULATOR_LOCK_RETRIES 300u
+#define EMULATOR_LOCK_MS      (EMULATOR_LOCK_RETRIES * 10u)
 
 /* Time that stands still until a test lets it pass. */
 typedef struct EmulatorClock {
@@ -164,7 +197,9 @@ typedef struct Emulator {
     SwtpmCommand request;
     bool reply_is_stale; /* nobody waits for it any more */
     uint8_t reply[SWTPM_REPLY_MAX];
-    size_t reply_size; /* bytes of it that are here */
+    size_t reply_size;    /* bytes of it that are here */
+    GByteArray *outgoing; /* a frame that is being sent; NULL for none */
+    size_t sent;          /* bytes of it */
     bool want_cancel;
     bool want_reset_established;
     bool want_get_established;
@@ -228,6 +263,14 @@ typedef struct Emulator {
     TPMHashStep hash_step;
     const uint8_t *hash_data; /* the backend's, until the step is answered */
     size_t hash_size;
+
+    /* The TPM's state on its way out or in. */
+    EmulatorMove move;
+    bool powered;       /* it was started, or loaded, at least once */
+    bool handed_out;    /* its state was saved: nothing may be done until it is resumed */
+    bool lock_released; /* with that swtpm let go of its storage */
+    bool blobs_given;   /* swtpm may have parts of a state that would be started with INIT */
+    bool hash_came;     /* the open hash sequence has begun elsewhere */
 
     /* News, and who tells it. */
     unsigned news;
@@ -351,6 +394,60 @@ bool tpm_emulator_needs_shutdown(const Emulator *emulator);
 /* Send TPM2_Shutdown of this type. */
 void tpm_emulator_send_shutdown(Emulator *emulator, uint16_t type);
 
+/* emulator-state.c */
+bool tpm_emulator_can_migrate(void *self, GError **error); /* without the lock */
+
+/* Forget a save or load, whatever has become of it; what a copy of it has. */
+void tpm_emulator_move_clear(Emulator *emulator);
+void tpm_emulator_move_free(EmulatorMove *move);
+
+/* The steps of a save, and its outcome. */
+void tpm_emulator_begin_save(Emulator *emulator);
+void tpm_emulator_get_first_part(Emulator *emulator);
+void tpm_emulator_part_replied(Emulator *emulator, uint32_t result);
+TPMState tpm_emulator_get_state(const Emulator *emulator, const EmulatorMove *move);
+
+/* The source goes on. */
+void tpm_emulator_begin_resume(Emulator *emulator);
+void tpm_emulator_lock_storage(Emulator *emulator);
+
+/* Look at a state to be loaded, and copy it; false when it was refused. */
+bool tpm_emulator_begin_load(Emulator *emulator, const TPMState *state);
+
+/* The steps of a load. */
+void tpm_emulator_load_parts(Emulator *emulator);
+void tpm_emulator_set_part(Emulator *emulator);
+void tpm_emulator_part_set(Emulator *emulator);
+void tpm_emulator_drop_blobs(Emulator *emulator);
+void tpm_emulator_blobs_dropped(Emulator *emulator, uint32_t result);
+void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t result);
+void tpm_emulator_load_initialized(Emulator *emulator);
+void tpm_emulator_load_established(Emulator *emulator);
+void tpm_emulator_load_reset_established(Emulator *emulator);
+void tpm_emulator_load_learned(Emulator *emulator);
+void tpm_emulator_loaded(Emulator *emulator);
+
+/* emulator-blob.c */
+
+/* A part's name, for people. */
+const char *tpm_emulator_part_name(unsigned part);
+
+/* Ask for more of the present part; more of it is here: true when the reply is whole. */
+void tpm_emulator_request_part(Emulator *emulator);
+bool tpm_emulator_receive_part(Emulator *emulator);
+bool tpm_emulator_part_is_whole(const Emulator *emulator);
+
+/* Send SET_STATEBLOB. No other message may be under way. */
+void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags, const void *blob,
+                              size_t size);
+
+/* Send what there is room for; false with errno set when nothing can be sent any more. */
+bool tpm_emulator_flush(Emulator *emulator);
+void tpm_emulator_drop_outgoing(Emulator *emulator);
+
+/* What is wrong with a part that swtpm is to be given; NULL for nothing. */
+const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob);
+
 /* emulator-locality.c */
 
 /* Does the device's command need a SET_LOCALITY before it? Send it, if not. */
@@ -378,6 +475,13 @@ void tpm_emulator_watch_data(Emulator *emulator, bool watch);
 /* Send a message. No other may be under way. */
 void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t argument,
                           int passed_fd);
+
+/* The same of one that is written already. */
+void tpm_emulator_send_message(Emulator *emulator, SwtpmCommand command, const uint8_t *message,
+                               size_t size, int passed_fd);
+
+/* Receive on the control channel: how much, 0 for nothing yet, -1 when the connection was lost. */
+ssize_t tpm_emulator_receive(Emulator *emulator, uint8_t *buffer, size_t size);
 
 /* Send a command and expect a response, as `data` says. False when that failed. */
 bool tpm_emulator_send_command(Emulator *emulator, const uint8_t *command, size_t size,

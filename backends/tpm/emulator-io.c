@@ -42,6 +42,7 @@ void tpm_emulator_disconnect(Emulator *emulator)
     emulator->request = SWTPM_NONE;
     emulator->request_deadline = 0;
     emulator->reply_is_stale = false;
+    tpm_emulator_drop_outgoing(emulator);
 }
 
 void tpm_emulator_watch_data(Emulator *emulator, bool watch)
@@ -123,9 +124,8 @@ bool tpm_emulator_is_silent(Emulator *emulator, int fd, const char *channel)
 
 /* ---- the control channel ---- */
 
-/* Send the bytes of a message, in one go. No other may be under way. */
-static void send_message(Emulator *emulator, SwtpmCommand command, const uint8_t *message,
-                         size_t size, int passed_fd)
+void tpm_emulator_send_message(Emulator *emulator, SwtpmCommand command, const uint8_t *message,
+                               size_t size, int passed_fd)
 {
     if (!tpm_emulator_is_silent(emulator, emulator->control_fd, "control")) {
         return;
@@ -145,7 +145,7 @@ void tpm_emulator_request(Emulator *emulator, SwtpmCommand command, uint32_t arg
     uint8_t message[SWTPM_MESSAGE_MAX];
     size_t size = tpm_swtpm_message(command, argument, message);
 
-    send_message(emulator, command, message, size, passed_fd);
+    tpm_emulator_send_message(emulator, command, message, size, passed_fd);
 }
 
 /* A locality that cannot be had fails the command that wants it, and no other. */
@@ -172,12 +172,16 @@ static void locality_replied(Emulator *emulator, uint32_t result)
 /* An error reads as "not set": a TPM that does not know has seen no D-RTM sequence. */
 static void established_replied(Emulator *emulator, uint32_t result)
 {
-    emulator->established = result == 0 && emulator->reply[SWTPM_ESTABLISHED_OFFSET] != 0;
+    /* A hash sequence sets it of a TPM 2.0 as it begins, in the process it begins in. */
+    bool came = emulator->hash == HASH_ENDED && emulator->hash_came;
+
+    emulator->established = result == 0 && (came || emulator->reply[SWTPM_ESTABLISHED_OFFSET] != 0);
     emulator->news |= NEWS_ESTABLISHED;
     if (emulator->step == STEP_GET_ESTABLISHED) {
         tpm_emulator_step_replied(emulator, SWTPM_GET_TPMESTABLISHED, result);
     } else if (emulator->hash == HASH_ENDED) {
         emulator->hash = HASH_IDLE;
+        emulator->hash_came = false;
         emulator->news |= NEWS_HASHED;
     }
 }
@@ -204,7 +208,7 @@ static void send_hash_step(Emulator *emulator)
         size += emulator->hash_size;
     }
     emulator->hash = HASH_SENT;
-    send_message(emulator, command, message, size, -1);
+    tpm_emulator_send_message(emulator, command, message, size, -1);
 }
 
 /* Nothing but success will do: else no value of a PCR is that of the measurement. */
@@ -250,6 +254,9 @@ static void control_replied(Emulator *emulator)
     case SWTPM_SET_BUFFERSIZE:
     case SWTPM_INIT:
     case SWTPM_STORE_VOLATILE:
+    case SWTPM_GET_STATEBLOB:
+    case SWTPM_SET_STATEBLOB:
+    case SWTPM_LOCK_STORAGE:
         tpm_emulator_step_replied(emulator, request, result);
         break;
     case SWTPM_SET_LOCALITY:
@@ -259,6 +266,10 @@ static void control_replied(Emulator *emulator)
         established_replied(emulator, result);
         break;
     case SWTPM_RESET_TPMESTABLISHED:
+        if (emulator->step == STEP_RESET_ESTABLISHED) {
+            tpm_emulator_step_replied(emulator, request, result);
+            break;
+        }
         emulator->want_get_established = true; /* whether it was granted shows there */
         break;
     case SWTPM_HASH_START:
@@ -273,6 +284,16 @@ static void control_replied(Emulator *emulator)
     }
 }
 
+ssize_t tpm_emulator_receive(Emulator *emulator, uint8_t *buffer, size_t size)
+{
+    ssize_t got = tpm_channel_receive(emulator->control_fd, buffer, size);
+
+    if (got < 0) {
+        channel_lost(emulator, "control");
+    }
+    return got;
+}
+
 void tpm_emulator_pump_control(Emulator *emulator)
 {
     if (emulator->control_fd < 0) {
@@ -282,19 +303,26 @@ void tpm_emulator_pump_control(Emulator *emulator)
         tpm_emulator_is_silent(emulator, emulator->control_fd, "control");
         return;
     }
-    size_t whole = tpm_swtpm_reply_size(emulator->request);
-    ssize_t got = tpm_channel_receive(emulator->control_fd, emulator->reply + emulator->reply_size,
-                                      whole - emulator->reply_size);
-
-    if (got < 0) {
+    if (!tpm_emulator_flush(emulator)) {
         channel_lost(emulator, "control");
         return;
     }
-    emulator->reply_size += (size_t)got;
+    size_t whole = tpm_swtpm_reply_size(emulator->request);
+
+    if (emulator->reply_size < whole) {
+        ssize_t got = tpm_emulator_receive(emulator, emulator->reply + emulator->reply_size,
+                                           whole - emulator->reply_size);
+
+        if (got < 0) {
+            return;
+        }
+        emulator->reply_size += (size_t)got;
+    }
     /* An error may come without the rest. If it has one, swtpm's single write brought it along. */
-    if (emulator->reply_size == whole ||
-        (emulator->reply_size >= SWTPM_RESULT_SIZE &&
-         tpm_get_be32(emulator->reply + SWTPM_RESULT_OFFSET) != 0)) {
+    bool is_error = emulator->reply_size >= SWTPM_RESULT_SIZE &&
+                    tpm_get_be32(emulator->reply + SWTPM_RESULT_OFFSET) != 0;
+
+    if (is_error || (emulator->reply_size == whole && tpm_emulator_receive_part(emulator))) {
         control_replied(emulator);
         tpm_emulator_advance(emulator);
     }
@@ -466,6 +494,8 @@ static void advance_wishes(Emulator *emulator)
         tpm_emulator_request(emulator, SWTPM_GET_TPMESTABLISHED, 0, -1);
     } else if (emulator->hash == HASH_WAITING && !emulator->start_wanted) {
         send_hash_step(emulator);
+    } else if (emulator->move.wanted) {
+        tpm_emulator_get_first_part(emulator);
     }
 }
 

@@ -58,6 +58,10 @@ static void fail(Emulator *emulator, GError *error, TPMBackendLink link)
 {
     note_spoiled(emulator);
     end_steps(emulator);
+    tpm_emulator_move_clear(emulator);
+    if (emulator->goal == GOAL_LOADED) { /* it is not to be tried again */
+        emulator->goal = emulator->powered ? GOAL_RETURN : GOAL_STARTED;
+    }
     g_clear_error(&emulator->failure);
     emulator->failure = error;
     emulator->link = link;
@@ -171,6 +175,9 @@ void tpm_emulator_retry(Emulator *emulator)
         return;
     }
     emulator->retry_at = EMULATOR_NEVER;
+    if (emulator->handed_out && emulator->step != STEP_CONNECT) {
+        return; /* it may be another host's by now; resume() comes back to it */
+    }
     if (emulator->step != STEP_CONNECT && !emulator->returning) {
         return;
     }

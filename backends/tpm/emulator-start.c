@@ -112,6 +112,9 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_STOP_AGAIN:
         tpm_emulator_request(emulator, SWTPM_STOP, 0, -1);
         break;
+    case STEP_DROP_BLOBS:
+        tpm_emulator_drop_blobs(emulator);
+        break;
     case STEP_DISCARD:
         tpm_emulator_request(emulator, SWTPM_INIT, SWTPM_INIT_DELETE_VOLATILE, -1);
         break;
@@ -125,7 +128,8 @@ void tpm_emulator_step(Emulator *emulator)
                              -1);
         break;
     case STEP_INIT:
-        tpm_emulator_request(emulator, SWTPM_INIT, 0, -1);
+        tpm_emulator_request(emulator, SWTPM_INIT,
+                             emulator->goal == GOAL_LOADED ? SWTPM_INIT_DELETE_VOLATILE : 0, -1);
         break;
     case STEP_GET_ESTABLISHED:
         tpm_emulator_request(emulator, SWTPM_GET_TPMESTABLISHED, 0, -1);
@@ -142,6 +146,20 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_LEARN_IDENTITY:
         tpm_emulator_ask_identity(emulator);
         break;
+    case STEP_RESET_ESTABLISHED:
+        tpm_emulator_request(emulator, SWTPM_RESET_TPMESTABLISHED, SWTPM_LOCALITY_ARGUMENT(4), -1);
+        break;
+    case STEP_GET_PART:
+        tpm_emulator_request_part(emulator);
+        break;
+    case STEP_SET_PART:
+        tpm_emulator_set_part(emulator);
+        break;
+    case STEP_LOCK:
+    case STEP_LOCK_AGAIN:
+        tpm_emulator_lock_storage(emulator);
+        break;
+    case STEP_KEEP_VOLATILE:
     case STEP_STORE_VOLATILE:
         tpm_emulator_request(emulator, SWTPM_STORE_VOLATILE, 0, -1);
         break;
@@ -225,11 +243,18 @@ void tpm_emulator_step_responded(Emulator *emulator)
     case STEP_ASK_BUFFER_SIZE:
     case STEP_DRAIN:
     case STEP_STOP:
+    case STEP_KEEP_VOLATILE:
+    case STEP_DROP_BLOBS:
     case STEP_DISCARD:
     case STEP_STOP_DISCARDED:
     case STEP_GET_BUFFER_SIZE:
     case STEP_STOP_AGAIN:
     case STEP_SET_BUFFER_SIZE:
+    case STEP_LOCK:
+    case STEP_SET_PART:
+    case STEP_RESET_ESTABLISHED:
+    case STEP_GET_PART:
+    case STEP_LOCK_AGAIN:
     case STEP_INIT:
     case STEP_CHECK_BUFFER_SIZE:
     case STEP_SET_LOCALITY:
@@ -253,6 +278,9 @@ static void hands_shaken(Emulator *emulator)
         break;
     case GOAL_STARTED:
         emulator->started = emulator->probe_code == 0; /* by whomever */
+        tpm_emulator_power_cycle(emulator);
+        break;
+    case GOAL_LOADED:
         tpm_emulator_power_cycle(emulator);
         break;
     case GOAL_RETURN:
@@ -333,7 +361,11 @@ static void buffer_size_set(Emulator *emulator)
                                          size, emulator->tpm_buffer_size));
         return;
     }
-    emulator->step = STEP_INIT;
+    if (emulator->goal == GOAL_LOADED) {
+        tpm_emulator_load_parts(emulator);
+    } else {
+        emulator->step = STEP_INIT;
+    }
 }
 
 /* It runs, so its buffer cannot be set; one that was not used can be power-cycled. */
@@ -359,6 +391,15 @@ static void initialized(Emulator *emulator)
     emulator->hash_open = false;
     emulator->shut_down = false;
     emulator->discarding = false;
+    emulator->powered = true;
+    emulator->handed_out = false;
+    emulator->lock_released = false;
+    emulator->blobs_given = false;
+    emulator->hash_came = false;
+    if (emulator->goal == GOAL_LOADED) {
+        tpm_emulator_load_initialized(emulator);
+        return;
+    }
     if (emulator->goal == GOAL_RETURN) {
         emulator->step = emulator->used ? STEP_SET_LOCALITY : STEP_GET_ESTABLISHED;
         return;
@@ -383,6 +424,14 @@ static void step_refused(Emulator *emulator, const char *message, uint32_t resul
     if (!emulator->shaken) {
         error->code = TPM_ERROR_PROTOCOL;
         tpm_emulator_break(emulator, error);
+    } else if (emulator->step == STEP_LOCK_AGAIN) {
+        /* Another command would end it, if it is true that another host has its storage. */
+        g_prefix_error(&error, "the TPM cannot go on here, where its state was saved: ");
+        emulator->returning = false;
+        tpm_emulator_report_failure(emulator, error);
+    } else if (emulator->goal == GOAL_LOADED) {
+        tpm_emulator_load_refused(emulator, message, result);
+        g_error_free(error);
     } else if (emulator->step == STEP_STORE_VOLATILE) {
         tpm_emulator_break(emulator, error);
     } else {
@@ -393,7 +442,9 @@ static void step_refused(Emulator *emulator, const char *message, uint32_t resul
 /* The end of a power cycle or a return, but for what a restored TPM has to be stored of. */
 static void established_known(Emulator *emulator)
 {
-    if (emulator->returning && emulator->checkpoint && emulator->used) {
+    if (emulator->goal == GOAL_LOADED) {
+        tpm_emulator_load_established(emulator);
+    } else if (emulator->returning && emulator->checkpoint && emulator->used) {
         emulator->step = STEP_STORE_VOLATILE;
     } else {
         tpm_emulator_ready(emulator);
@@ -411,7 +462,25 @@ static void step_granted(Emulator *emulator)
         capability_replied(emulator);
         break;
     case STEP_STOP:
-        emulator->step = emulator->discarding ? STEP_DISCARD : STEP_GET_BUFFER_SIZE;
+        emulator->step = emulator->blobs_given  ? STEP_DROP_BLOBS
+                         : emulator->discarding ? STEP_DISCARD
+                                                : STEP_GET_BUFFER_SIZE;
+        break;
+    case STEP_KEEP_VOLATILE:
+        emulator->stale_volatile = true;
+        emulator->step = STEP_STOP;
+        break;
+    case STEP_LOCK:
+        emulator->step = STEP_SET_PART;
+        break;
+    case STEP_SET_PART:
+        tpm_emulator_part_set(emulator);
+        break;
+    case STEP_RESET_ESTABLISHED:
+        tpm_emulator_load_reset_established(emulator);
+        break;
+    case STEP_LOCK_AGAIN:
+        emulator->step = STEP_NONE;
         break;
     case STEP_DISCARD:
         emulator->stale_volatile = false;
@@ -447,7 +516,9 @@ static void step_granted(Emulator *emulator)
         tpm_emulator_after_stored(emulator);
         break;
     case STEP_ASK_BUFFER_SIZE: /* any answer will do */
-    case STEP_CONNECT:         /* these are answered on the data channel, or not at all */
+    case STEP_DROP_BLOBS:      /* and of these the result has been looked at */
+    case STEP_GET_PART:
+    case STEP_CONNECT: /* these are answered on the data channel, or not at all */
     case STEP_PROBE_2_0:
     case STEP_PROBE_1_2:
     case STEP_DRAIN:
@@ -465,7 +536,12 @@ void tpm_emulator_step_replied(Emulator *emulator, SwtpmCommand request, uint32_
 {
     if (emulator->step == STEP_ASK_BUFFER_SIZE) {
         buffer_size_told(emulator, result);
-    } else if (result == 0 || emulator->step == STEP_GET_ESTABLISHED) {
+    } else if (emulator->step == STEP_GET_PART) {
+        tpm_emulator_part_replied(emulator, result);
+    } else if (emulator->step == STEP_DROP_BLOBS) {
+        tpm_emulator_blobs_dropped(emulator, result);
+    } else if (result == 0 || emulator->step == STEP_GET_ESTABLISHED ||
+               emulator->step == STEP_KEEP_VOLATILE || emulator->step == STEP_RESET_ESTABLISHED) {
         step_granted(emulator);
     } else {
         step_refused(emulator, tpm_swtpm_command_name(request), result);
@@ -479,6 +555,9 @@ void tpm_emulator_power_cycle(Emulator *emulator)
     if (emulator->goal == GOAL_STARTED) {
         emulator->discarding = emulator->stale_volatile;
         emulator->step = tpm_emulator_needs_shutdown(emulator) ? STEP_SHUTDOWN_STATE : STEP_STOP;
+    } else if (emulator->goal == GOAL_LOADED && emulator->powered && emulator->used &&
+               emulator->capabilities & SWTPM_CAP_STORE_VOLATILE) {
+        emulator->step = STEP_KEEP_VOLATILE;
     } else {
         emulator->step = STEP_STOP; /* what INIT resumes is welcome */
     }
@@ -488,8 +567,8 @@ void tpm_emulator_power_cycle(Emulator *emulator)
 static void forget(Emulator *emulator)
 {
     g_clear_error(&emulator->failure);
-    emulator->goal = GOAL_STARTED;
-    emulator->start_unanswered = true;
+    emulator->goal = emulator->move.kind == MOVE_LOAD ? GOAL_LOADED : GOAL_STARTED;
+    emulator->start_unanswered = emulator->goal == GOAL_STARTED;
     emulator->returning = false;
     emulator->retry_at = EMULATOR_NEVER;
     emulator->retry_ms = 0;
@@ -498,7 +577,7 @@ static void forget(Emulator *emulator)
     emulator->held_size = 0;
     emulator->lingering = false;
     emulator->step = STEP_NONE;
-    emulator->news &= NEWS_ESTABLISHED;
+    emulator->news &= NEWS_ESTABLISHED; /* the outcome of a move was cleared with it */
     emulator->want_cancel = false;
     emulator->want_reset_established = false;
     emulator->want_get_established = false;
@@ -548,7 +627,7 @@ void tpm_emulator_begin_start(Emulator *emulator)
         return;
     }
     forget(emulator);
-    if (emulator->control_fd >= 0 && !emulator->shaken) {
+    if (emulator->control_fd >= 0 && (!emulator->shaken || emulator->outgoing)) {
         tpm_emulator_disconnect(emulator); /* a start or a return that was left half way */
     }
     if (emulator->control_fd < 0) {

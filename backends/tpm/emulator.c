@@ -92,6 +92,27 @@ static void tell_of_failure(Emulator *emulator, unsigned news, unsigned cycle,
     }
 }
 
+/* A save or load has ended. */
+static void tell_of_move(Emulator *emulator, const EmulatorMove *move, const TPMState *state)
+{
+    if (move->error) {
+        tpmdev_backend_refused(emulator->backend, move->error);
+    } else if (move->kind == MOVE_SAVE) {
+        tpmdev_backend_saved(emulator->backend, state);
+    } else {
+        tpmdev_backend_loaded(emulator->backend);
+    }
+}
+
+/* What is told of it; to be freed. */
+static EmulatorMove take_move(Emulator *emulator)
+{
+    EmulatorMove move = emulator->move;
+
+    emulator->move = (EmulatorMove){ .kind = MOVE_NONE };
+    return move;
+}
+
 /* Take one round of news, tell it with the lock released, take the lock again. */
 static bool tell_locked(Emulator *emulator)
 {
@@ -109,6 +130,13 @@ static bool tell_locked(Emulator *emulator)
         return false;
     }
     emulator->news &= held;
+    EmulatorMove move = { .kind = MOVE_NONE };
+    TPMState state = { .size = 0 };
+
+    if (news & NEWS_MOVED) {
+        move = take_move(emulator);
+        state = tpm_emulator_get_state(emulator, &move);
+    }
     g_mutex_unlock(&emulator->lock);
     if (news & NEWS_ESTABLISHED) {
         tpmdev_backend_set_established(emulator->backend, established);
@@ -123,6 +151,10 @@ static bool tell_locked(Emulator *emulator)
     }
     if (news & NEWS_HASHED) {
         tpmdev_backend_hashed(emulator->backend);
+    }
+    if (news & NEWS_MOVED) {
+        tell_of_move(emulator, &move, &state);
+        tpm_emulator_move_free(&move);
     }
     tell_of_failure(emulator, news, cycle, failure, link);
     g_mutex_lock(&emulator->lock);
@@ -252,7 +284,8 @@ static void emulator_start(void *self, size_t buffer_size)
     g_mutex_lock(&emulator->lock);
     emulator->cycle = cycle;
     emulator->wanted_size = buffer_size;
-    emulator->hash = HASH_IDLE;    /* a step of a device that is gone */
+    emulator->hash = HASH_IDLE; /* a step of a device that is gone */
+    tpm_emulator_move_clear(emulator);
     emulator->start_wanted = true; /* begun by tell_and_unlock(), here or where one is telling */
     tell_and_unlock(emulator);
 }
@@ -292,7 +325,7 @@ static void emulator_poll(void *self)
     Emulator *emulator = self;
 
     g_mutex_lock(&emulator->lock);
-    if (emulator->step != STEP_NONE) {
+    if (emulator->step != STEP_NONE || emulator->move.wanted) {
         tpm_emulator_pump(emulator); /* a start, or what follows a command */
         tpm_emulator_deadlines(emulator);
     } else if (emulator->data == DATA_WAITING) {
@@ -380,6 +413,45 @@ static void emulator_hash(void *self, TPMHashStep step, const uint8_t *data, siz
     tell_and_unlock(emulator);
 }
 
+static void emulator_save(void *self)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    if (emulator->failure) {
+        emulator->news |= NEWS_FAILED; /* it crossed the bad news on its way */
+    } else {
+        tpm_emulator_begin_save(emulator);
+    }
+    tell_and_unlock(emulator);
+}
+
+static void emulator_load(void *self, size_t buffer_size, const TPMState *state)
+{
+    Emulator *emulator = self;
+
+    place_source(emulator);
+    unsigned cycle = tpmdev_backend_get_cycle(emulator->backend);
+
+    g_mutex_lock(&emulator->lock);
+    if (tpm_emulator_begin_load(emulator, state)) {
+        emulator->cycle = cycle;
+        emulator->wanted_size = buffer_size;
+        emulator->hash = HASH_IDLE;
+        emulator->start_wanted = true; /* and what is to be started is known */
+    }
+    tell_and_unlock(emulator);
+}
+
+static void emulator_resume(void *self)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    tpm_emulator_begin_resume(emulator);
+    tell_and_unlock(emulator);
+}
+
 /* Let the control channel become free; false at the deadline or when the channel is gone. */
 static bool finish_request(Emulator *emulator, gint64 deadline)
 {
@@ -392,7 +464,8 @@ static bool finish_request(Emulator *emulator, gint64 deadline)
 /* The TPM's orderly end, if it needs one and is not busy. */
 static void finish_tpm(Emulator *emulator, gint64 deadline)
 {
-    if (emulator->data != DATA_IDLE || !tpm_emulator_needs_shutdown(emulator)) {
+    if (emulator->data != DATA_IDLE || emulator->handed_out ||
+        !tpm_emulator_needs_shutdown(emulator)) {
         return;
     }
     tpm_emulator_send_shutdown(emulator, TPM2_SU_CLEAR);
@@ -412,6 +485,10 @@ static void shut_down(Emulator *emulator)
     emulator->want_get_established = false;
     emulator->hash = HASH_IDLE;
     emulator->reply_is_stale = true;
+    tpm_emulator_move_clear(emulator);
+    if (emulator->outgoing) {
+        tpm_emulator_disconnect(emulator); /* no message can follow half of one */
+    }
     if (emulator->data == DATA_WAITING) {
         emulator->data = DATA_IDLE;
     }
@@ -421,8 +498,8 @@ static void shut_down(Emulator *emulator)
         finish_tpm(emulator, deadline);
     }
     /* What a checkpoint stored is not what the next one who starts this TPM expects. */
-    if (emulator->shaken && emulator->checkpoint && emulator->used && emulator->stale_volatile &&
-        finish_request(emulator, deadline)) {
+    if (emulator->shaken && emulator->checkpoint && !emulator->handed_out && emulator->used &&
+        emulator->stale_volatile && finish_request(emulator, deadline)) {
         tpm_emulator_request(emulator, SWTPM_INIT, SWTPM_INIT_DELETE_VOLATILE, -1);
     }
     if (emulator->shaken && finish_request(emulator, deadline)) {
@@ -474,4 +551,8 @@ const TPMBackendClass tpm_backend_emulator_class = {
     .reset_established = emulator_reset_established,
     .destroy = emulator_destroy,
     .hash = emulator_hash,
+    .can_migrate = tpm_emulator_can_migrate,
+    .save = emulator_save,
+    .load = emulator_load,
+    .resume = emulator_resume,
 };

@@ -31,9 +31,12 @@ typedef enum SwtpmCommand {
     SWTPM_CANCEL_TPM_CMD = 0x09,
     SWTPM_STORE_VOLATILE = 0x0A,
     SWTPM_RESET_TPMESTABLISHED = 0x0B,
+    SWTPM_GET_STATEBLOB = 0x0C,
+    SWTPM_SET_STATEBLOB = 0x0D,
     SWTPM_STOP = 0x0E,
     SWTPM_SET_DATAFD = 0x10,
     SWTPM_SET_BUFFERSIZE = 0x11,
+    SWTPM_LOCK_STORAGE = 0x13,
 } SwtpmCommand;
 
 /* Bits of GET_CAPABILITY's reply: which messages it takes. */
@@ -45,6 +48,8 @@ typedef enum SwtpmCommand {
 #define SWTPM_CAP_CANCEL_TPM_CMD       (1u << 5)
 #define SWTPM_CAP_STORE_VOLATILE       (1u << 6)
 #define SWTPM_CAP_RESET_TPMESTABLISHED (1u << 7)
+#define SWTPM_CAP_GET_STATEBLOB        (1u << 8)
+#define SWTPM_CAP_SET_STATEBLOB        (1u << 9)
 #define SWTPM_CAP_STOP                 (1u << 10)
 #define SWTPM_CAP_SET_DATAFD           (1u << 12)
 #define SWTPM_CAP_SET_BUFFERSIZE       (1u << 13)
@@ -66,6 +71,27 @@ typedef enum SwtpmCommand {
 #define SWTPM_BUFFERSIZE_OFFSET     4u
 #define SWTPM_BUFFERSIZE_MAX_OFFSET 12u
 
+/*
+ * GET_STATEBLOB: u32 flags, u32 type, u32 offset; its reply: u32 result, u32 flags, u32 totlength,
+ * u32 length, and length bytes. SET_STATEBLOB: u32 flags, u32 type, u32 length, and length bytes.
+ */
+#define SWTPM_BLOB_PERMANENT        1u
+#define SWTPM_BLOB_VOLATILE         2u
+#define SWTPM_BLOB_SAVESTATE        3u
+#define SWTPM_BLOB_MESSAGE_SIZE     16u
+#define SWTPM_BLOB_FLAGS_OFFSET     4u
+#define SWTPM_BLOB_TOTLENGTH_OFFSET 8u
+#define SWTPM_BLOB_LENGTH_OFFSET    12u
+#define SWTPM_BLOB_FLAG_ENCRYPTED   (1u << 1) /* by the key of the storage */
+#define SWTPM_RESULT_NO_SUCH_STATE  0x800u
+
+/* What a blob begins with: u8 version, u8 least version, u16 size of this, u16 flags, u32 size. */
+#define SWTPM_BLOB_HEADER_SIZE        10u
+#define SWTPM_BLOB_HEADER_VERSION     2u
+#define SWTPM_BLOB_HEADER_LEAST       1u
+#define SWTPM_BLOB_HEADER_SIZE_OFFSET 2u
+#define SWTPM_BLOB_HEADER_TOTAL       6u
+
 /* Bytes of the largest message, but for what HASH_DATA brings along, and of the largest reply. */
 #define SWTPM_MESSAGE_MAX 8u
 #define SWTPM_REPLY_MAX   16u
@@ -77,6 +103,10 @@ typedef enum SwtpmCommand {
 size_t tpm_swtpm_message(SwtpmCommand command, uint32_t argument,
                          uint8_t message[SWTPM_MESSAGE_MAX]);
 
+/* Write GET_STATEBLOB or SET_STATEBLOB; `last` is the offset, or the length of what follows. */
+void tpm_swtpm_blob_message(SwtpmCommand command, uint32_t flags, uint32_t type, uint32_t last,
+                            uint8_t message[SWTPM_BLOB_MESSAGE_SIZE]);
+
 /* Bytes of the reply when its result is 0. Else there may be nothing behind the result. */
 size_t tpm_swtpm_reply_size(SwtpmCommand command);
 
@@ -85,6 +115,13 @@ const char *tpm_swtpm_command_name(SwtpmCommand command);
 
 /* What a result means, for people. */
 const char *tpm_swtpm_result_name(uint32_t result);
+
+/* What a result of SET_STATEBLOB means of the state, for people; and which error it is. */
+const char *tpm_swtpm_state_words(uint32_t result);
+TPMError tpm_swtpm_state_error(uint32_t result);
+
+/* The names of the messages that saved state needs and are not there, or NULL for none. */
+char *tpm_swtpm_missing_for_state(uint32_t capabilities);
 
 /* The names of the messages a TPM of this version must take and does not, or NULL for none. */
 char *tpm_swtpm_missing(uint32_t capabilities, TPMVersion version);

@@ -13,6 +13,7 @@ typedef struct Swtpm {
     char *directory;
     char *path;
     GPid pid;                 /* 0: not running */
+    const char *key;          /* for --key, or NULL */
     TPMEmulatorConfig config; /* but for size, id and, if there is no other way, path: the test's */
     TPMBackend *backend;
     BackendClient client;

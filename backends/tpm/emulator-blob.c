@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The blobs of a TPM's state on the `emulator` backend's control channel: GET_STATEBLOB, whose
+ * reply brings one along, and SET_STATEBLOB, which takes one.
+ *
+ * A blob is larger than a socket's buffer. It is received as it comes, and memory is taken for what
+ * is here and not for what was announced. It is sent as there is room: swtpm wants more than 4104
+ * bytes of it, or all, within 500 ms, and waits for the rest without reading anything else.
+ *
+ * Sources: swtpm_ioctls(3); that one reply brings all the rest of a blob, so that its totlength is
+ * that of the rest, was measured with 0.7.1.
+ * Neighbours: emulator-io.c calls this for the channel; emulator-state.c knows what blobs are for.
+ */
+#include "emulator-internal.h"
+
+#include "command.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+static const char *const part_names[] = { "permanent", "volatile", "saved" };
+
+const char *tpm_emulator_part_name(unsigned part)
+{
+    return part_names[part];
+}
+
+/* ---- receiving ---- */
+
+void tpm_emulator_request_part(Emulator *emulator)
+{
+    EmulatorMove *move = &emulator->move;
+    GByteArray *blob = move->parts[move->part];
+    uint8_t message[SWTPM_BLOB_MESSAGE_SIZE];
+
+    move->headed = false;
+    tpm_swtpm_blob_message(SWTPM_GET_STATEBLOB, 0, SWTPM_BLOB_PERMANENT + move->part,
+                           blob ? blob->len : 0, message);
+    tpm_emulator_send_message(emulator, SWTPM_GET_STATEBLOB, message, sizeof(message), -1);
+}
+
+static void wrong_sizes(Emulator *emulator, uint32_t total, uint32_t length)
+{
+    tpm_emulator_break(
+        emulator, tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL,
+                                     "sent %u bytes of %u of the TPM's %s state; a state may "
+                                     "have %u, and each message brings more of it",
+                                     length, total, tpm_emulator_part_name(emulator->move.part),
+                                     TPM_STATE_BLOB_SIZE_MAX));
+}
+
+/*
+ * A later reply may tell the size of the whole again, or of the rest. False when it is neither, or
+ * when it brings nothing of what there must be.
+ */
+static bool take_head(Emulator *emulator)
+{
+    EmulatorMove *move = &emulator->move;
+    uint32_t total = tpm_get_be32(emulator->reply + SWTPM_BLOB_TOTLENGTH_OFFSET);
+    uint32_t length = tpm_get_be32(emulator->reply + SWTPM_BLOB_LENGTH_OFFSET);
+    GByteArray *blob = move->parts[move->part];
+
+    if (!blob) {
+        blob = move->parts[move->part] = g_byte_array_new();
+        move->total = total;
+        move->flags[move->part] = tpm_get_be32(emulator->reply + SWTPM_BLOB_FLAGS_OFFSET);
+    }
+    uint32_t left = move->total - blob->len;
+
+    if (move->total > TPM_STATE_BLOB_SIZE_MAX || (total != left && total != move->total) ||
+        length > left || (length == 0 && left > 0)) {
+        wrong_sizes(emulator, total, length);
+        return false;
+    }
+    move->headed = true;
+    move->left = length;
+    return true;
+}
+
+bool tpm_emulator_receive_part(Emulator *emulator)
+{
+    EmulatorMove *move = &emulator->move;
+    uint8_t chunk[16384];
+
+    if (emulator->request != SWTPM_GET_STATEBLOB || emulator->reply_is_stale) {
+        return true;
+    }
+    if (!move->headed && !take_head(emulator)) {
+        return false;
+    }
+    while (move->left > 0) {
+        ssize_t got = tpm_emulator_receive(emulator, chunk, MIN(move->left, sizeof(chunk)));
+
+        if (got <= 0) {
+            return false; /* none yet, or never */
+        }
+        g_byte_array_append(move->parts[move->part], chunk, (guint)got);
+        move->left -= (uint32_t)got;
+    }
+    return true;
+}
+
+bool tpm_emulator_part_is_whole(const Emulator *emulator)
+{
+    const EmulatorMove *move = &emulator->move;
+
+    return move->parts[move->part]->len == move->total;
+}
+
+/* ---- sending ---- */
+
+/* Shall the source wake when there is room to send? */
+static void watch_room(Emulator *emulator, bool watch)
+{
+    struct epoll_event event = { .events = EPOLLIN | (watch ? (uint32_t)EPOLLOUT : 0u) };
+
+    epoll_ctl(emulator->epoll_fd, EPOLL_CTL_MOD, emulator->control_fd, &event);
+}
+
+void tpm_emulator_drop_outgoing(Emulator *emulator)
+{
+    g_clear_pointer(&emulator->outgoing, g_byte_array_unref);
+    emulator->sent = 0;
+}
+
+bool tpm_emulator_flush(Emulator *emulator)
+{
+    GByteArray *frame = emulator->outgoing;
+
+    while (frame && emulator->sent < frame->len) {
+        ssize_t sent = send(emulator->control_fd, frame->data + emulator->sent,
+                            frame->len - emulator->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent >= 0) {
+            emulator->sent += (size_t)sent;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return true;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    if (frame) {
+        tpm_emulator_drop_outgoing(emulator);
+        watch_room(emulator, false);
+    }
+    return true;
+}
+
+void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags, const void *blob,
+                              size_t size)
+{
+    uint8_t message[SWTPM_BLOB_MESSAGE_SIZE];
+
+    if (!tpm_emulator_is_silent(emulator, emulator->control_fd, "control")) {
+        return;
+    }
+    tpm_swtpm_blob_message(SWTPM_SET_STATEBLOB, flags, type, (uint32_t)size, message);
+    tpm_emulator_drop_outgoing(emulator);
+    emulator->outgoing = g_byte_array_sized_new((guint)(sizeof(message) + size));
+    g_byte_array_append(emulator->outgoing, message, sizeof(message));
+    g_byte_array_append(emulator->outgoing, blob, (guint)size);
+    emulator->request = SWTPM_SET_STATEBLOB;
+    emulator->request_deadline = 0;
+    emulator->reply_is_stale = false;
+    emulator->reply_size = 0;
+    watch_room(emulator, true);
+    tpm_emulator_pump_control(emulator); /* sends, and finds out if that cannot be done */
+}
+
+/* ---- what a blob must be ---- */
+
+#define TAG_DATA           1u
+#define TAG_MIGRATION_DATA 4u
+#define TLV_SIZE           6u /* u16 tag, u32 length */
+
+/* The first part of it, which must be there and have something in it; 0 bytes: it has not. */
+static uint32_t first_part(const uint8_t *bytes, size_t size, uint16_t *tag)
+{
+    if (size <= TLV_SIZE) {
+        return 0;
+    }
+    uint32_t length = tpm_get_be32(bytes + 2);
+
+    *tag = tpm_get_be16(bytes);
+    return length <= size - TLV_SIZE ? length : 0;
+}
+
+/*
+ * One that has nothing in it swtpm takes as well as one of no bytes, and both make a TPM whose
+ * seeds are the same everywhere. What is encrypted shows no more than its outer part.
+ */
+static bool has_content(const uint8_t *blob, size_t size)
+{
+    size_t header = tpm_get_be16(blob + SWTPM_BLOB_HEADER_SIZE_OFFSET);
+    uint16_t tag = 0;
+
+    if (header < SWTPM_BLOB_HEADER_SIZE || header >= size) {
+        return false;
+    }
+    const uint8_t *bytes = blob + header;
+    uint32_t length = first_part(bytes, size - header, &tag);
+
+    if (tag == TAG_MIGRATION_DATA && length > 0) {
+        length = first_part(bytes + TLV_SIZE, length, &tag);
+    }
+    return length > 0;
+}
+
+const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob)
+{
+    const uint8_t *bytes = blob->data;
+
+    if (blob->size < SWTPM_BLOB_HEADER_SIZE) {
+        return "is cut short: it has no header";
+    }
+    if (bytes[SWTPM_BLOB_HEADER_LEAST] > SWTPM_BLOB_HEADER_VERSION) {
+        return NULL; /* of a later version, which swtpm knows or does not */
+    }
+    if (tpm_get_be32(bytes + SWTPM_BLOB_HEADER_TOTAL) != blob->size) {
+        return "has another size than its header says";
+    }
+    return has_content(bytes, blob->size) ? NULL : "has nothing in it, or is damaged";
+}

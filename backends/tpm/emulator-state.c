@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The state of swtpm's TPM on its way out, and another one on its way in.
+ *
+ *     save    GET_STATEBLOB permanent, volatile, saved: in this order, for from 0.8 on swtpm lets
+ *             go of its storage's lock after the last of them
+ *     resume  LOCK_STORAGE, where the lock was let go of
+ *     load    STOP and the buffer's size as for a start, LOCK_STORAGE where there is one,
+ *             SET_STATEBLOB permanent, volatile, saved, INIT that deletes stored volatile state
+ *
+ * Until that INIT nothing has changed of what swtpm stores. So a state that is refused is no more
+ * than a power cycle of the TPM that was there: its volatile state is stored before, and the way
+ * back resumes it. But swtpm keeps what it took before the refusal, when it was swtpm that refused
+ * and not libtpms (measured, 0.7.1), and an INIT would make a TPM of it. Therefore the connection
+ * is dropped, and on the next one nothing starts before libtpms was given a state it must refuse,
+ * upon which it forgets all it was given.
+ *
+ * A permanent part without anything in it is never sent: swtpm makes a TPM of it whose seeds are
+ * the same everywhere (measured, 0.7.1, 0.10.2).
+ *
+ * Blobs are passed on as swtpm has them, with its flags: one that is encrypted stays so. What the
+ * backend itself knows of the TPM is in the upper half of the volatile part's flags.
+ *
+ * Neighbours: emulator-start.c has the steps in their order; emulator-blob.c the messages.
+ */
+#include "emulator-internal.h"
+
+#include "backend-internal.h"
+#include "command.h"
+#include "emulator-channel.h"
+
+/* In the upper half of a volatile part's flags: what of the TPM it is, and what became of it. */
+#define FLAG_USED      (1u << 16)
+#define FLAG_STARTED   (1u << 17)
+#define FLAG_SHUT_DOWN (1u << 18)
+#define FLAG_HASH_OPEN (1u << 19)
+#define FLAG_1_2       (1u << 20)
+#define FLAG_2_0       (1u << 21)
+#define FLAGS_OF_SWTPM 0xFFFFu
+#define FLAGS_KNOWN                                                                                \
+    (FLAGS_OF_SWTPM | FLAG_USED | FLAG_STARTED | FLAG_SHUT_DOWN | FLAG_HASH_OPEN | FLAG_1_2 |      \
+     FLAG_2_0)
+
+enum { PERMANENT, VOLATILE, SAVED };
+
+/* ---- both ---- */
+
+void tpm_emulator_move_free(EmulatorMove *move)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(move->parts); i++) {
+        g_clear_pointer(&move->parts[i], g_byte_array_unref);
+    }
+    g_clear_pointer(&move->incoming, g_free);
+    g_clear_error(&move->error);
+}
+
+void tpm_emulator_move_clear(Emulator *emulator)
+{
+    tpm_emulator_move_free(&emulator->move);
+    emulator->move = (EmulatorMove){ .kind = MOVE_NONE };
+    emulator->news &= ~(unsigned)NEWS_MOVED;
+}
+
+/* All is as it was. Takes the error. */
+static void refuse(Emulator *emulator, GError *error)
+{
+    g_clear_error(&emulator->move.error);
+    emulator->move.error = error;
+    emulator->step = STEP_NONE;
+    emulator->news |= NEWS_MOVED;
+}
+
+static GError *incapable(Emulator *emulator)
+{
+    g_autofree char *missing = tpm_swtpm_missing_for_state(emulator->capabilities);
+
+    return missing
+               ? tpm_emulator_error(emulator, TPM_ERROR_UNSUPPORTED,
+                                    "cannot save and load its TPM's state: it lacks %s", missing)
+               : NULL;
+}
+
+bool tpm_emulator_can_migrate(void *self, GError **error)
+{
+    Emulator *emulator = self;
+
+    g_mutex_lock(&emulator->lock);
+    GError *obstacle = incapable(emulator);
+    g_mutex_unlock(&emulator->lock);
+    if (obstacle) {
+        g_propagate_error(error, obstacle);
+    }
+    return !obstacle;
+}
+
+/* ---- out ---- */
+
+void tpm_emulator_begin_save(Emulator *emulator)
+{
+    GError *obstacle = incapable(emulator);
+
+    tpm_emulator_move_clear(emulator);
+    emulator->move.kind = MOVE_SAVE;
+    if (obstacle) {
+        refuse(emulator, obstacle);
+    } else {
+        emulator->move.wanted = true; /* after what else is wanted of swtpm */
+        tpm_emulator_advance(emulator);
+    }
+}
+
+void tpm_emulator_get_first_part(Emulator *emulator)
+{
+    emulator->move.wanted = false;
+    emulator->move.part = PERMANENT;
+    emulator->step = STEP_GET_PART;
+    tpm_emulator_step(emulator);
+}
+
+static void part_missing(Emulator *emulator, uint32_t result)
+{
+    const char *words = result == SWTPM_RESULT_NO_SUCH_STATE
+                            ? "there is none; has the file of its TPM's state been deleted?"
+                            : tpm_swtpm_state_words(result);
+
+    refuse(emulator,
+           tpm_emulator_error(emulator, TPM_ERROR_TPM,
+                              "did not hand out the TPM's %s state, with result %Xh (%s)",
+                              tpm_emulator_part_name(emulator->move.part), result, words));
+}
+
+static void saved(Emulator *emulator)
+{
+    emulator->step = STEP_NONE;
+    emulator->handed_out = true;
+    emulator->lock_released = (emulator->capabilities & SWTPM_CAP_LOCK_STORAGE) != 0;
+    emulator->news |= NEWS_MOVED;
+}
+
+/*
+ * To hand out the volatile part, swtpm stores it and deletes what it stored, and with that the last
+ * checkpoint.
+ */
+static void next_part(Emulator *emulator)
+{
+    EmulatorMove *move = &emulator->move;
+
+    if (move->part == SAVED) {
+        saved(emulator);
+        return;
+    }
+    emulator->step = move->part == VOLATILE && emulator->checkpoint && emulator->used
+                         ? STEP_STORE_VOLATILE
+                         : STEP_GET_PART;
+    move->part++;
+}
+
+void tpm_emulator_part_replied(Emulator *emulator, uint32_t result)
+{
+    EmulatorMove *move = &emulator->move;
+    bool is_whole = result == 0 && tpm_emulator_part_is_whole(emulator);
+
+    if (move->part == SAVED && result == SWTPM_RESULT_NO_SUCH_STATE) {
+        next_part(emulator);
+    } else if (result != 0 ||
+               (is_whole && move->part != SAVED && move->parts[move->part]->len == 0)) {
+        part_missing(emulator, result ? result : SWTPM_RESULT_NO_SUCH_STATE);
+    } else if (is_whole) {
+        next_part(emulator);
+    } /* else there is more of it, and the step is the same */
+}
+
+static TPMStateBlob blob(const EmulatorMove *move, unsigned part, uint32_t flags)
+{
+    const GByteArray *bytes = move->parts[part];
+    size_t size = bytes ? bytes->len : 0;
+
+    return (TPMStateBlob){ size > 0 ? bytes->data : NULL, size,
+                           size > 0 ? (move->flags[part] & FLAGS_OF_SWTPM) | flags : 0 };
+}
+
+TPMState tpm_emulator_get_state(const Emulator *emulator, const EmulatorMove *move)
+{
+    uint32_t flags = (emulator->used ? FLAG_USED : 0) | (emulator->started ? FLAG_STARTED : 0) |
+                     (emulator->shut_down ? FLAG_SHUT_DOWN : 0) |
+                     (emulator->hash_open ? FLAG_HASH_OPEN : 0) |
+                     (emulator->version == TPM_VERSION_1_2 ? FLAG_1_2 : FLAG_2_0);
+
+    return (TPMState){
+        .size = sizeof(TPMState),
+        .permanent = blob(move, PERMANENT, 0),
+        .volatile_state = blob(move, VOLATILE, flags),
+        .saved = blob(move, SAVED, 0),
+        .writer = emulator->capabilities & SWTPM_CAP_LOCK_STORAGE ? "swtpm 0.8 or later"
+                                                                  : "swtpm before 0.8",
+    };
+}
+
+/* ---- the source goes on ---- */
+
+void tpm_emulator_begin_resume(Emulator *emulator)
+{
+    bool locks = emulator->lock_released;
+
+    emulator->handed_out = false;
+    emulator->lock_released = false;
+    if (emulator->returning) {
+        emulator->retry_at = tpm_emulator_now(emulator);
+    } else if (locks && !emulator->failure) {
+        emulator->step = STEP_LOCK_AGAIN;
+        tpm_emulator_advance(emulator);
+    }
+}
+
+void tpm_emulator_lock_storage(Emulator *emulator)
+{
+    tpm_emulator_request(emulator, SWTPM_LOCK_STORAGE, EMULATOR_LOCK_RETRIES, -1);
+}
+
+/* ---- in ---- */
+
+static const TPMStateBlob *incoming_part(const Emulator *emulator, unsigned part)
+{
+    const TPMState *state = emulator->move.incoming;
+    const TPMStateBlob *const parts[] = { &state->permanent, &state->volatile_state,
+                                          &state->saved };
+
+    return parts[part];
+}
+
+static GError *wrong_part(Emulator *emulator, unsigned part, const char *trouble)
+{
+    return tpm_emulator_error(emulator, TPM_ERROR_STATE_DAMAGED,
+                              "is not given the saved state of a TPM: its %s part %s",
+                              tpm_emulator_part_name(part), trouble);
+}
+
+static GError *wrong_flags(Emulator *emulator)
+{
+    uint32_t flags = emulator->move.incoming->volatile_state.flags;
+    bool is_1_2 = emulator->version == TPM_VERSION_1_2;
+
+    if (flags & (is_1_2 ? FLAG_2_0 : FLAG_1_2)) {
+        return tpm_emulator_error(emulator, TPM_ERROR_STATE_MISMATCH,
+                                  "is a TPM %s; the saved state is that of a TPM %s",
+                                  is_1_2 ? "1.2" : "2.0", is_1_2 ? "2.0" : "1.2");
+    }
+    if (flags & ~FLAGS_KNOWN || !(flags & (FLAG_1_2 | FLAG_2_0)) ||
+        (incoming_part(emulator, PERMANENT)->flags | incoming_part(emulator, SAVED)->flags) &
+            ~FLAGS_OF_SWTPM) {
+        return wrong_part(
+            emulator, VOLATILE,
+            "has flags that this library does not know; it may be that of a later one");
+    }
+    return NULL;
+}
+
+/* What is to be known before anything is sent. */
+static GError *check_incoming(Emulator *emulator)
+{
+    if (incoming_part(emulator, PERMANENT)->size == 0) {
+        return wrong_part(emulator, PERMANENT,
+                          "is not there: swtpm would make a TPM whose seeds everybody knows");
+    }
+    if (incoming_part(emulator, VOLATILE)->size == 0) {
+        return wrong_part(emulator, VOLATILE, "is not there: the guest's TPM would lose its PCRs");
+    }
+    for (unsigned part = PERMANENT; part <= SAVED; part++) {
+        const TPMStateBlob *given = incoming_part(emulator, part);
+        const char *trouble = given->size > 0 ? tpm_emulator_blob_trouble(given) : NULL;
+
+        if (trouble) {
+            return wrong_part(emulator, part, trouble);
+        }
+    }
+    return wrong_flags(emulator);
+}
+
+bool tpm_emulator_begin_load(Emulator *emulator, const TPMState *state)
+{
+    tpm_emulator_move_clear(emulator);
+    emulator->move.kind = MOVE_LOAD;
+    emulator->move.incoming = tpm_state_copy(state);
+    GError *obstacle = incapable(emulator);
+
+    obstacle = obstacle ? obstacle : check_incoming(emulator);
+    if (obstacle) {
+        refuse(emulator, obstacle);
+    }
+    return !obstacle;
+}
+
+/* The TPM is off and has its buffer. */
+void tpm_emulator_load_parts(Emulator *emulator)
+{
+    emulator->move.part = PERMANENT;
+    emulator->step = emulator->capabilities & SWTPM_CAP_LOCK_STORAGE ? STEP_LOCK : STEP_SET_PART;
+}
+
+void tpm_emulator_set_part(Emulator *emulator)
+{
+    const TPMStateBlob *part = incoming_part(emulator, emulator->move.part);
+
+    emulator->blobs_given = true;
+    tpm_emulator_request_set(emulator, SWTPM_BLOB_PERMANENT + emulator->move.part,
+                             part->flags & FLAGS_OF_SWTPM, part->data, part->size);
+}
+
+void tpm_emulator_part_set(Emulator *emulator)
+{
+    EmulatorMove *move = &emulator->move;
+
+    if (++move->part > SAVED || incoming_part(emulator, move->part)->size == 0) {
+        emulator->step = STEP_INIT;
+    }
+}
+
+/* A volatile part in which libtpms finds nothing of its own: it drops all it was given. */
+void tpm_emulator_drop_blobs(Emulator *emulator)
+{
+    static const uint8_t nothing[38] = { 2, 1, 0, 10, 0,  4, 0, 0, 0, 38, 0,
+                                         4, 0, 0, 0,  22, 0, 1, 0, 0, 0,  16 };
+
+    tpm_emulator_request_set(emulator, SWTPM_BLOB_VOLATILE, 0, nothing, sizeof(nothing));
+}
+
+void tpm_emulator_blobs_dropped(Emulator *emulator, uint32_t result)
+{
+    if (result == 0) {
+        tpm_emulator_break(emulator,
+                           tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL,
+                                              "took a state that is none, and may start a TPM that "
+                                              "was refused"));
+        return;
+    }
+    emulator->blobs_given = false;
+    emulator->step = emulator->discarding ? STEP_DISCARD : STEP_GET_BUFFER_SIZE;
+}
+
+void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t result)
+{
+    bool is_set = emulator->step == STEP_SET_PART;
+    const char *part = is_set ? tpm_emulator_part_name(emulator->move.part) : "";
+    GError *error = tpm_emulator_error(
+        emulator, is_set ? tpm_swtpm_state_error(result) : TPM_ERROR_TPM,
+        "did not take the TPM's state, which %s wrote: %s%s%s with result %Xh (%s)",
+        emulator->move.incoming->writer, message, is_set ? " of the part " : "", part, result,
+        is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
+
+    if (emulator->powered || emulator->step == STEP_INIT) {
+        tpm_emulator_break(emulator, error); /* the way back leads to the TPM that was there */
+    } else {
+        tpm_emulator_disconnect(emulator); /* the first start connects */
+        emulator->goal = GOAL_STARTED;
+        refuse(emulator, error);
+    }
+}
+
+/* It has power, and is the TPM that it was elsewhere. */
+void tpm_emulator_load_initialized(Emulator *emulator)
+{
+    uint32_t flags = emulator->move.incoming->volatile_state.flags;
+
+    emulator->used = flags & FLAG_USED;
+    emulator->started = flags & FLAG_STARTED;
+    emulator->shut_down = flags & FLAG_SHUT_DOWN;
+    emulator->hash_open = flags & FLAG_HASH_OPEN;
+    emulator->hash_came = emulator->hash_open;
+    emulator->spoiled = false;
+    emulator->session.size = 0;
+    emulator->identity.size = 0;
+    emulator->step = STEP_GET_ESTABLISHED;
+}
+
+/*
+ * The flag of a TPM 2.0 is none of its state but of the process, which may have had another TPM
+ * before; whoever is in front of the TPM has brought the flag along.
+ */
+void tpm_emulator_load_established(Emulator *emulator)
+{
+    if (emulator->version == TPM_VERSION_2_0 && emulator->established) {
+        emulator->step = STEP_RESET_ESTABLISHED;
+    } else if (emulator->started) {
+        emulator->step = STEP_LEARN_SESSION;
+    } else {
+        tpm_emulator_load_learned(emulator);
+    }
+}
+
+void tpm_emulator_load_reset_established(Emulator *emulator)
+{
+    emulator->established = false;
+    emulator->news |= NEWS_ESTABLISHED;
+    tpm_emulator_load_established(emulator);
+}
+
+void tpm_emulator_load_learned(Emulator *emulator)
+{
+    if (emulator->checkpoint && emulator->used) {
+        emulator->step = STEP_STORE_VOLATILE;
+    } else {
+        tpm_emulator_loaded(emulator);
+    }
+}
+
+void tpm_emulator_loaded(Emulator *emulator)
+{
+    emulator->step = STEP_NONE;
+    emulator->goal = GOAL_RETURN;
+    emulator->link = TPM_LINK_CONNECTED;
+    g_clear_error(&emulator->failure);
+    emulator->news |= NEWS_MOVED;
+}
