@@ -59,8 +59,8 @@ static bool config_from_options(const TPMOptions *options, TPMDeviceConfig *conf
 /* The names every interface has; one with neither address nor line of its own has fewer. */
 static const char *const *common_names(TPMInterface interface)
 {
-    static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", NULL };
-    static const char *const bus_names[] = { "driver", "tpmdev", "window", NULL };
+    static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", "incoming", NULL };
+    static const char *const bus_names[] = { "driver", "tpmdev", "window", "incoming", NULL };
     bool on_bus = interface == TPM_INTERFACE_TIS_I2C || interface == TPM_INTERFACE_SPAPR;
 
     return on_bus ? bus_names : names;
@@ -166,6 +166,7 @@ TPMDevice *tpmdev_device_new_from_string(const char *text, TPMBackend *const *ba
         !config_from_options(options, &config, error) ||
         !tpm_options_get_switch(options, "drtm", &config.drtm, error) ||
         !tpm_options_get_switch(options, "selftest", &config.selftest, error) ||
+        !tpm_options_get_switch(options, "incoming", &config.incoming, error) ||
         !crb_config_from_options(options, &config, error) ||
         !ppi_from_options(options, &config, error)) {
         return NULL;

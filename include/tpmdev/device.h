@@ -260,7 +260,8 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  *            `tpm-tis` and `tpm-tis-device` take `drtm=on|off`, and all three `ppi=on|off`, which
  *            is off unless asked for, and `ppi-address=ADDRESS`, by default TPM_PPI_ADDRESS;
  *            `tpm-tis-spi` takes `wait-states=N`; `tpm-tis-i2c` and `tpm-spapr` take neither `irq`
- *            nor `base`; all but `tpm-crb` and `tpm-spapr` take `selftest=on|off`
+ *            nor `base`; all but `tpm-crb` and `tpm-spapr` take `selftest=on|off`; all take
+ *            `incoming=on|off`, by which a host makes a device for tpmdev_device_load()
  * @backends: NULL-terminated array of the backends `tpmdev=` can name
  * @host:     as for tpmdev_device_new()
  * @opaque:   as for tpmdev_device_new()

@@ -172,7 +172,8 @@ static const struct {
     { "tpm-tis,tpmdev=", TPM_ERROR_NOT_FOUND,
       "Property 'tpm-tis.tpmdev' can't find value ''; give the id of a TPM backend" },
     { "tpm-tis,tpmdev=fake,color=red", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base, drtm, "
+      "tpm-tis: invalid parameter 'color'; it takes driver, tpmdev, irq, window, base, incoming, "
+      "drtm, "
       "ppi, ppi-address, selftest" },
     { "tpm-tis,tpmdev=fake,irq=16", TPM_ERROR_INVALID_OPTION,
       "IRQ 16 is outside valid range of 0 to 15" },
@@ -187,12 +188,14 @@ static const struct {
     { "tpm-tis,tpmdev=fake,window=", TPM_ERROR_INVALID_OPTION,
       "parameter 'window' is ''; it must be a number from 0 to 1000" },
     { "tpm-tis,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, drtm, "
+      "tpm-tis: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, "
+      "incoming, drtm, "
       "ppi, ppi-address, selftest" },
     { "tpm-tis,tpmdev=fake,drtm=4", TPM_ERROR_INVALID_OPTION,
       "parameter 'drtm' is '4'; it must be on or off" },
     { "tpm-crb,tpmdev=fake,drtm=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-crb: invalid parameter 'drtm'; it takes driver, tpmdev, irq, window, base, localities, "
+      "tpm-crb: invalid parameter 'drtm'; it takes driver, tpmdev, irq, window, base, incoming, "
+      "localities, "
       "interrupts, buffer, buffer-address, chunk, ppi, ppi-address" },
     { "tpm-crb,tpmdev=fake,base=here", TPM_ERROR_INVALID_OPTION,
       "parameter 'base' is 'here'; it must be an address such as 0xfed40000" },
@@ -203,7 +206,8 @@ static const struct {
     { "tpm-crb,tpmdev=fake,chunk=yes", TPM_ERROR_INVALID_OPTION,
       "parameter 'chunk' is 'yes'; it must be on or off" },
     { "tpm-tis,tpmdev=fake,chunk=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base, drtm, "
+      "tpm-tis: invalid parameter 'chunk'; it takes driver, tpmdev, irq, window, base, incoming, "
+      "drtm, "
       "ppi, ppi-address, selftest" },
     { "tpm-crb,tpmdev=fake,buffer=big", TPM_ERROR_INVALID_OPTION,
       "parameter 'buffer' is 'big'; it must be window or page" },
@@ -227,30 +231,35 @@ static const struct {
       "ppi_address needs TPMHost.clear_memory: a guest may ask for its memory to be cleared" },
     { "tpm-tis,tpmdev=fake,wait-states=1", TPM_ERROR_INVALID_OPTION,
       "tpm-tis: invalid parameter 'wait-states'; it takes driver, tpmdev, irq, window, base, "
+      "incoming, "
       "drtm, ppi, ppi-address, selftest" },
     { "tpm-tis-spi,tpmdev=fake,wait-states=51", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: wait_states is 51; it must be from 0 to 50, the most Linux waits for" },
     { "tpm-tis-spi,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
       "tpm-tis-spi: invalid parameter 'localities'; it takes driver, tpmdev, irq, window, base, "
+      "incoming, "
       "wait-states, selftest" },
     { "tpm-tis-i2c,tpmdev=fake,irq=5", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'irq'; it takes driver, tpmdev, window, selftest" },
+      "tpm-tis-i2c: invalid parameter 'irq'; it takes driver, tpmdev, window, incoming, selftest" },
     { "tpm-tis-i2c,tpmdev=fake,base=0xfed40000", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window, selftest" },
+      "tpm-tis-i2c: invalid parameter 'base'; it takes driver, tpmdev, window, incoming, "
+      "selftest" },
     { "tpm-tis-spi,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-spi: invalid parameter 'ppi'; it takes driver, tpmdev, irq, window, base, "
+      "tpm-tis-spi: invalid parameter 'ppi'; it takes driver, tpmdev, irq, window, base, incoming, "
       "wait-states, selftest" },
     { "tpm-crb,tpmdev=fake,selftest=on", TPM_ERROR_INVALID_OPTION,
       "tpm-crb: invalid parameter 'selftest'; it takes driver, tpmdev, irq, window, base, "
+      "incoming, "
       "localities, interrupts, buffer, buffer-address, chunk, ppi, ppi-address" },
     { "tpm-tis,tpmdev=fake,selftest=yes", TPM_ERROR_INVALID_OPTION,
       "parameter 'selftest' is 'yes'; it must be on or off" },
     { "tpm-spapr,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-spapr: invalid parameter 'ppi'; it takes driver, tpmdev, window" },
+      "tpm-spapr: invalid parameter 'ppi'; it takes driver, tpmdev, window, incoming" },
     { "tpm-tis-i2c,tpmdev=fake,ppi=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'ppi'; it takes driver, tpmdev, window, selftest" },
+      "tpm-tis-i2c: invalid parameter 'ppi'; it takes driver, tpmdev, window, incoming, selftest" },
     { "tpm-tis-i2c,tpmdev=fake,localities=on", TPM_ERROR_INVALID_OPTION,
-      "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window, selftest" },
+      "tpm-tis-i2c: invalid parameter 'localities'; it takes driver, tpmdev, window, incoming, "
+      "selftest" },
     { "tpm-spapr,tpmdev=fake", TPM_ERROR_MISSING_OPTION,
       "tpm-spapr needs TPMHost.dma_read; set dma_read, dma_write and send_crq, or use a device "
       "with "
