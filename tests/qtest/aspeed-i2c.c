@@ -228,3 +228,52 @@ void aspeed_i2c_write(AspeedI2C *controller, uint32_t offset, uint32_t value)
         break;
     }
 }
+
+/* ---- another machine's: of each bus FUN_CTRL, both bytes, whether it is busy, a zero ---- */
+
+#define BUS_STATE_SIZE (ASPEED_I2C_STATE_SIZE / BUSES)
+
+void aspeed_i2c_save(const AspeedI2C *controller, uint8_t state[ASPEED_I2C_STATE_SIZE])
+{
+    for (unsigned i = 0; i < BUSES; i++) {
+        const Bus *bus = &controller->buses[i];
+        uint8_t *bytes = state + i * BUS_STATE_SIZE;
+
+        for (unsigned j = 0; j < 4; j++) {
+            bytes[j] = (uint8_t)(bus->fun_ctrl >> (8 * j));
+        }
+        bytes[4] = bus->byte_sent;
+        bytes[5] = bus->byte_received;
+        bytes[6] = bus->busy;
+        bytes[7] = 0;
+    }
+}
+
+bool aspeed_i2c_state_is_valid(const AspeedI2C *controller,
+                               const uint8_t state[ASPEED_I2C_STATE_SIZE])
+{
+    for (unsigned i = 0; i < BUSES; i++) {
+        const uint8_t *bytes = state + i * BUS_STATE_SIZE;
+
+        if (bytes[6] > (controller->buses[i].device ? 1 : 0) || bytes[7]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void aspeed_i2c_load(AspeedI2C *controller, const uint8_t state[ASPEED_I2C_STATE_SIZE])
+{
+    for (unsigned i = 0; i < BUSES; i++) {
+        const uint8_t *bytes = state + i * BUS_STATE_SIZE;
+        Bus *bus = &controller->buses[i];
+
+        bus->fun_ctrl = 0;
+        for (unsigned j = 0; j < 4; j++) {
+            bus->fun_ctrl |= (uint32_t)bytes[j] << (8 * j);
+        }
+        bus->byte_sent = bytes[4];
+        bus->byte_received = bytes[5];
+        bus->busy = bytes[6];
+    }
+}

@@ -39,4 +39,13 @@ void aspeed_i2c_reset(AspeedI2C *controller);
 uint32_t aspeed_i2c_read(const AspeedI2C *controller, uint32_t offset);
 void aspeed_i2c_write(AspeedI2C *controller, uint32_t offset, uint32_t value);
 
+/* All of it but where devices are, as bytes for another machine's controller. */
+#define ASPEED_I2C_STATE_SIZE (16u * 8u)
+void aspeed_i2c_save(const AspeedI2C *controller, uint8_t state[ASPEED_I2C_STATE_SIZE]);
+
+/* False for what it can not have been: a transfer under way on a bus without a device. */
+bool aspeed_i2c_state_is_valid(const AspeedI2C *controller,
+                               const uint8_t state[ASPEED_I2C_STATE_SIZE]);
+void aspeed_i2c_load(AspeedI2C *controller, const uint8_t state[ASPEED_I2C_STATE_SIZE]);
+
 #endif /* TESTS_QTEST_ASPEED_I2C_H */

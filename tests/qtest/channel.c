@@ -21,6 +21,9 @@
 /* How long channel_free() waits for a peer to take what is left, in milliseconds. */
 #define FLUSH_DEADLINE_MS 1000
 
+/* So many descriptors can come with one message. */
+#define FDS_MAX 16u
+
 struct Channel {
     const ChannelHandler *handler;
     void *opaque;
@@ -28,6 +31,7 @@ struct Channel {
     int listener;  /* -1 unless a server */
     int in;        /* -1 while there is no peer */
     int out;       /* the same as in, but for stdio */
+    int fd;        /* that the peer has sent, -1 when there is none */
     guint accepts; /* sources on the main loop, 0 when there is none */
     guint reads;   /* at first the idle source that calls opened() */
     guint writes;
@@ -77,8 +81,26 @@ static void attach_peer(Channel *channel, int in, int out)
     g_string_truncate(channel->output, 0);
 }
 
+int channel_take_fd(Channel *channel)
+{
+    int fd = channel->fd;
+
+    channel->fd = -1;
+    return fd;
+}
+
+static void drop_fd(Channel *channel)
+{
+    int fd = channel_take_fd(channel);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static void detach_peer(Channel *channel)
 {
+    drop_fd(channel);
     drop_source(&channel->reads);
     drop_source(&channel->writes);
     if (channel->in > STDERR_FILENO) {
@@ -131,18 +153,30 @@ static gboolean on_writable(gint fd, GIOCondition condition, gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-void channel_send(Channel *channel, const char *line)
+static void send_output(Channel *channel)
 {
-    if (channel->out < 0) {
-        return;
-    }
-    g_string_append(channel->output, line);
-    g_string_append_c(channel->output, '\n');
     /* A failure here is seen again, and dealt with, by the source. */
     if (!channel->writes) {
         write_some(channel);
     }
     watch(channel);
+}
+
+void channel_send(Channel *channel, const char *line)
+{
+    if (channel->out >= 0) {
+        g_string_append(channel->output, line);
+        g_string_append_c(channel->output, '\n');
+        send_output(channel);
+    }
+}
+
+void channel_send_text(Channel *channel, const char *text)
+{
+    if (channel->out >= 0) {
+        g_string_append(channel->output, text);
+        send_output(channel);
+    }
 }
 
 /* ---- in ---- */
@@ -162,13 +196,57 @@ static void hand_over_lines(Channel *channel)
     }
 }
 
+/* Of several descriptors in one message the last one is kept. */
+static void keep_fds(Channel *channel, struct msghdr *message)
+{
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at; at = CMSG_NXTHDR(message, at)) {
+        size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        for (size_t i = 0; i < count && at->cmsg_type == SCM_RIGHTS; i++) {
+            drop_fd(channel);
+            memcpy(&channel->fd, CMSG_DATA(at) + i * sizeof(int), sizeof(int));
+        }
+    }
+}
+
+static ssize_t receive(Channel *channel, int fd, char *buffer, size_t size)
+{
+    union {
+        struct cmsghdr head; /* for its alignment */
+        char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+    } control;
+    struct iovec piece = { buffer, size };
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
+                              .msg_controllen = sizeof(control.bytes) };
+
+    if (fd <= STDERR_FILENO) {
+        return read(fd, buffer, size);
+    }
+    ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+
+    if (n >= 0) {
+        keep_fds(channel, &message);
+    }
+    return n;
+}
+
+/* Who has nothing more to say on standard input may still listen. */
+static void end_stdin(Channel *channel)
+{
+    drop_source(&channel->reads);
+    channel->in = -1;
+    channel->handler->closed(channel->opaque);
+}
+
 static gboolean on_readable(gint fd, GIOCondition condition, gpointer opaque)
 {
     Channel *channel = opaque;
     char buffer[16384];
 
     (void)condition;
-    ssize_t n = read(fd, buffer, sizeof(buffer));
+    ssize_t n = receive(channel, fd, buffer, sizeof(buffer));
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return G_SOURCE_CONTINUE;
@@ -177,7 +255,9 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer opaque)
         g_string_append_len(channel->input, buffer, n);
         hand_over_lines(channel);
     }
-    if (channel->in >= 0 && (n <= 0 || channel->input->len > CHANNEL_LINE_MAX)) {
+    if (n == 0 && channel->in == STDIN_FILENO) {
+        end_stdin(channel);
+    } else if (channel->in >= 0 && (n <= 0 || channel->input->len > CHANNEL_LINE_MAX)) {
         detach_peer(channel);
     }
     return G_SOURCE_CONTINUE; /* detach_peer() has removed it if need be */
@@ -265,7 +345,7 @@ Channel *channel_open(const Chardev *chardev, const ChannelHandler *handler, voi
 
     channel->handler = handler;
     channel->opaque = opaque;
-    channel->listener = channel->in = channel->out = -1;
+    channel->listener = channel->in = channel->out = channel->fd = -1;
     channel->input = g_string_new(NULL);
     channel->output = g_string_new(NULL);
     if (chardev->path) {
@@ -309,6 +389,7 @@ void channel_free(Channel *channel)
     if (channel->out >= 0) {
         flush(channel);
     }
+    drop_fd(channel);
     drop_source(&channel->accepts);
     drop_source(&channel->reads);
     drop_source(&channel->writes);

@@ -55,6 +55,12 @@ Channel *channel_open(const Chardev *chardev, const ChannelHandler *handler, voi
 /* Send a line; its end is added. Without a peer it is dropped. */
 void channel_send(Channel *channel, const char *line);
 
+/* The same for any text, to which nothing is added. */
+void channel_send_text(Channel *channel, const char *text);
+
+/* The descriptor that came last with what the peer sent, which is the caller's then, or -1. */
+int channel_take_fd(Channel *channel);
+
 /* True for a server, which outlives its peers. */
 bool channel_listens(const Channel *channel);
 

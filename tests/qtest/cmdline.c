@@ -12,13 +12,16 @@ typedef enum Option {
     OPTION_CHARDEV,
     OPTION_DEVICE,
     OPTION_HELP,
+    OPTION_INCOMING,
     OPTION_MEMORY,
     OPTION_MON,
+    OPTION_MONITOR,
     OPTION_OBJECT,
     OPTION_QMP,
     OPTION_QTEST,
     OPTION_QTEST_LOG,
     OPTION_RUN_WITH,
+    OPTION_SNAPSHOT_DIR,
     OPTION_STOPPED,
     OPTION_TPMDEV,
     OPTION_VERSION,
@@ -36,13 +39,16 @@ static const OptionRow option_rows[] = {
     { "add-fd", OPTION_ADD_FD, true, "fd=N,set=M a descriptor; /dev/fdset/M in a -tpmdev is it" },
     { "chardev", OPTION_CHARDEV, true, "socket,id=ID,path=PATH[,server=on|off] or stdio,id=ID" },
     { "device", OPTION_DEVICE, true, "MODEL,tpmdev=ID[,irq=N] a TPM device; `help` lists models" },
+    { "incoming", OPTION_INCOMING, true, "URI wait for a guest that is migrated, or defer" },
     { "m", OPTION_MEMORY, true, "[size=]N[K|M|G] guest memory" },
     { "mon", OPTION_MON, true, "chardev=ID,mode=control a QMP monitor" },
+    { "monitor", OPTION_MONITOR, true, "stdio, unix:PATH[,server=on] or chardev:ID for a human" },
     { "object", OPTION_OBJECT, true, "monitor-qmp,id=ID,chardev=ID a QMP monitor" },
     { "qmp", OPTION_QMP, true, "unix:PATH[,server=on] a QMP monitor" },
     { "qtest", OPTION_QTEST, true, "unix:PATH[,server=on], stdio or chardev:ID" },
     { "qtest-log", OPTION_QTEST_LOG, true, "FILE the protocol's lines with their times" },
     { "run-with", OPTION_RUN_WITH, true, "exit-with-parent=on end when the parent ends" },
+    { "snapshot-dir", OPTION_SNAPSHOT_DIR, true, "DIR where savevm keeps snapshots" },
     { "S", OPTION_STOPPED, false, "QMP's query-status says prelaunch" },
     { "tpmdev", OPTION_TPMDEV, true, "TYPE,id=ID[,...] the TPM behind it; `help` lists types" },
     { "help", OPTION_HELP, false, "this text" },
@@ -59,7 +65,6 @@ static const OptionRow option_rows[] = {
     { "enable-kvm", OPTION_ACCEPTED, false, NULL },
     { "global", OPTION_ACCEPTED, true, NULL },
     { "machine", OPTION_ACCEPTED, true, NULL },
-    { "monitor", OPTION_ACCEPTED, true, NULL },
     { "msg", OPTION_ACCEPTED, true, NULL },
     { "name", OPTION_ACCEPTED, true, NULL },
     { "net", OPTION_ACCEPTED, true, NULL },
@@ -174,10 +179,16 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
     case OPTION_HELP:
         line->action = ACTION_HELP;
         break;
+    case OPTION_INCOMING:
+        line->incoming = value;
+        break;
     case OPTION_MEMORY:
         return parse_memory(value, &line->ram_size, error);
     case OPTION_MON:
         g_ptr_array_add(line->monitors, value);
+        break;
+    case OPTION_MONITOR:
+        g_ptr_array_add(line->humans, value);
         break;
     case OPTION_OBJECT:
         g_ptr_array_add(line->objects, value);
@@ -193,6 +204,9 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
         break;
     case OPTION_RUN_WITH:
         return parse_run_with(line, value, error);
+    case OPTION_SNAPSHOT_DIR:
+        line->snapshots = value;
+        break;
     case OPTION_STOPPED:
         line->stopped = true;
         break;
@@ -209,7 +223,7 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
 bool cmdline_parse(CommandLine *line, int argc, char **argv, GError **error)
 {
     GPtrArray **lists[] = { &line->chardevs, &line->monitors, &line->objects, &line->qmps,
-                            &line->tpmdevs,  &line->devices,  &line->fds };
+                            &line->tpmdevs,  &line->devices,  &line->fds,     &line->humans };
 
     memset(line, 0, sizeof(*line));
     line->ram_size = RAM_SIZE_DEFAULT;
@@ -245,7 +259,7 @@ bool cmdline_parse(CommandLine *line, int argc, char **argv, GError **error)
 void cmdline_clear(CommandLine *line)
 {
     GPtrArray *lists[] = { line->chardevs, line->monitors, line->objects, line->qmps,
-                           line->tpmdevs,  line->devices,  line->fds };
+                           line->tpmdevs,  line->devices,  line->fds,     line->humans };
 
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++) {
         g_ptr_array_unref(lists[i]);
@@ -258,7 +272,7 @@ char *cmdline_help(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(option_rows); i++) {
         if (option_rows[i].help) {
-            g_string_append_printf(text, "  -%-10s %s\n", option_rows[i].name, option_rows[i].help);
+            g_string_append_printf(text, "  -%-12s %s\n", option_rows[i].name, option_rows[i].help);
         }
     }
     g_string_append(text, "Accepted, without effect:\n ");

@@ -28,6 +28,9 @@ typedef struct CommandLine {
     GPtrArray *tpmdevs;    /* of -tpmdev */
     GPtrArray *devices;    /* of -device */
     GPtrArray *fds;        /* of -add-fd */
+    GPtrArray *humans;     /* of -monitor */
+    const char *incoming;  /* of -incoming, or NULL */
+    const char *snapshots; /* of -snapshot-dir, or NULL */
     const char *acpi_dump; /* of -acpi-dump, or NULL */
     const char *qtest;     /* of -qtest, or NULL */
     const char *qtest_log; /* of -qtest-log, or NULL */

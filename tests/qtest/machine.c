@@ -25,6 +25,7 @@ struct Machine {
     bool is_big_endian;
     uint8_t *ram;
     uint64_t ram_size;
+    bool incoming; /* the device is made to be loaded */
 
     TPMBackend *backend;
     char *backend_options;
@@ -135,6 +136,28 @@ uint64_t machine_tpm_address(const Machine *machine)
 Papr *machine_papr(const Machine *machine)
 {
     return machine->papr;
+}
+
+AspeedI2C *machine_i2c(const Machine *machine)
+{
+    return machine->i2c;
+}
+
+const uint8_t *machine_ram(const Machine *machine, uint64_t *size)
+{
+    *size = machine->ram_size;
+    return machine->ram;
+}
+
+void machine_take_ram(Machine *machine, uint8_t *ram)
+{
+    g_free(machine->ram);
+    machine->ram = ram;
+}
+
+void machine_expect_incoming(Machine *machine)
+{
+    machine->incoming = true;
 }
 
 void machine_reset(Machine *machine)
@@ -308,12 +331,13 @@ static char *options_for_library(const Machine *machine, const KeyVal *keyval, b
                                                      : is_i2c(keyval) ? of_i2c
                                                                       : of_machine);
     const char *ppi_option = ppi ? ",ppi=on" : "";
+    const char *incoming_option = machine->incoming ? ",incoming=on" : "";
 
     if (is_i2c(keyval) || has_papr || keyval_get(keyval, "base")) {
-        return g_strconcat(options, ppi_option, NULL);
+        return g_strconcat(options, ppi_option, incoming_option, NULL);
     }
-    return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x%s", options, machine->arch->tpm_base,
-                           ppi_option);
+    return g_strdup_printf("%s,base=0x%" G_GINT64_MODIFIER "x%s%s", options,
+                           machine->arch->tpm_base, ppi_option, incoming_option);
 }
 
 bool machine_add_device(Machine *machine, const char *options, GError **error)
@@ -354,7 +378,7 @@ bool machine_add_device(Machine *machine, const char *options, GError **error)
         machine->device_address = place.address;
         aspeed_i2c_attach(machine->i2c, &place, device);
     }
-    return tpmdev_device_wait_ready(device, START_TIMEOUT_NS, error);
+    return machine->incoming || tpmdev_device_wait_ready(device, START_TIMEOUT_NS, error);
 }
 
 void machine_watch_irq(Machine *machine, MachineIRQ callback, void *opaque)

@@ -43,6 +43,9 @@ bool machine_add_tpmdev(Machine *machine, const char *options, const char *given
                         TPMChardevLookup lookup, void *opaque, GError **error);
 bool machine_add_device(Machine *machine, const char *options, GError **error);
 
+/* A device added later is made to be loaded: its TPM does not start before it is resumed. */
+void machine_expect_incoming(Machine *machine);
+
 /* The device and its TPM, or NULL, and the option string that one was given by. */
 TPMDevice *machine_tpm(const Machine *machine);
 TPMBackend *machine_backend(const Machine *machine);
@@ -52,6 +55,13 @@ const char *machine_tpmdev_options(const Machine *machine);
 uint64_t machine_tpm_address(const Machine *machine);
 
 void machine_reset(Machine *machine);
+
+/* Guest memory, and its bytes; what is put there with machine_take_ram() is the machine's then. */
+const uint8_t *machine_ram(const Machine *machine, uint64_t *size);
+void machine_take_ram(Machine *machine, uint8_t *ram);
+
+/* The controller of the machine whose TPM is on an I2C bus, or NULL. */
+struct AspeedI2C *machine_i2c(const Machine *machine);
 
 /* A guest's hypercall, if the machine has them and a device to make them to: else NULL. */
 struct Papr *machine_papr(const Machine *machine);

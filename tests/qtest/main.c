@@ -11,6 +11,7 @@
 #include "acpi-dump.h"
 #include "cmdline.h"
 #include "fdset.h"
+#include "hmp.h"
 #include "keyval.h"
 #include "qmp.h"
 #include "qtest.h"
@@ -28,9 +29,13 @@ typedef struct Program {
     GPtrArray *chardevs; /* of Chardev */
     FdSets *fdsets;
     Machine *machine;
+    Migration *migration;
+    Snapshots *snapshots;
     QTest *qtest;
     Qmp *qmp;
+    GPtrArray *humans; /* of Hmp */
     GMainLoop *loop;
+    GError *failure; /* what has ended the main loop, or NULL */
 } Program;
 
 /* ---- ends ---- */
@@ -56,6 +61,16 @@ static void on_qtest_closed(void *opaque)
 {
     Program *program = opaque;
 
+    g_main_loop_quit(program->loop);
+}
+
+/* As in QEMU: a machine that was to be somebody else's guest has nothing to run. */
+static void on_incoming_failed(void *opaque, const GError *error)
+{
+    Program *program = opaque;
+
+    program->failure = g_error_copy(error);
+    g_prefix_error(&program->failure, "load of migration failed: ");
     g_main_loop_quit(program->loop);
 }
 
@@ -149,7 +164,29 @@ static bool add_monitor_on(Program *program, const char *id, GError **error)
     return chardev && qmp_add(program->qmp, chardev, error);
 }
 
-/* -mon chardev=ID,mode=control */
+static bool add_human_on(Program *program, const Chardev *chardev, GError **error)
+{
+    Hmp *hmp = chardev ? hmp_new(program->qmp, chardev, error) : NULL;
+
+    if (hmp) {
+        g_ptr_array_add(program->humans, hmp);
+    }
+    return hmp != NULL;
+}
+
+/* -monitor stdio. QEMU's other places for one are a window or a terminal, and nobody is there. */
+static bool add_human(Program *program, const char *text, GError **error)
+{
+    if (strcmp(text, "stdio") != 0 && !g_str_has_prefix(text, "unix:") &&
+        !g_str_has_prefix(text, "chardev:")) {
+        return true;
+    }
+    g_autoptr(Chardev) chardev = chardev_parse_legacy(text, program->chardevs, error);
+
+    return add_human_on(program, chardev, error);
+}
+
+/* -mon chardev=ID[,mode=control|readline] */
 static bool add_mon(Program *program, const char *text, GError **error)
 {
     static const char *const known[] = { "chardev", "mode", "pretty", NULL };
@@ -158,8 +195,14 @@ static bool add_mon(Program *program, const char *text, GError **error)
     if (!keyval || !keyval_check(keyval, known, error)) {
         return false;
     }
+    if (g_strcmp0(keyval_get(keyval, "mode"), "readline") == 0) {
+        const char *id = keyval_get(keyval, "chardev");
+
+        return add_human_on(program, chardev_find(program->chardevs, id ? id : "", error), error);
+    }
     if (g_strcmp0(keyval_get(keyval, "mode"), "control") != 0) {
-        g_set_error(error, MACHINE_ERROR, 0, "Parameter 'mode' must be 'control', which is QMP");
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "Parameter 'mode' must be 'control', which is QMP, or 'readline'");
         return false;
     }
     return add_monitor_on(program, keyval_get(keyval, "chardev"), error);
@@ -212,6 +255,16 @@ static bool add_qtest(Program *program, const char *text, GError **error)
     return true;
 }
 
+/* Listen where somebody may come, or begin to read. */
+static bool add_incoming(Program *program, const char *text, GError **error)
+{
+    if (!migration_incoming(program->migration, text, error)) {
+        g_prefix_error(error, "-incoming %s: ", text);
+        return false;
+    }
+    return true;
+}
+
 typedef bool (*AddFunction)(Program *program, const char *text, GError **error);
 
 /* Do it for each value of an option; an error gets the option in front, as QEMU puts it. */
@@ -240,7 +293,9 @@ static bool build(Program *program, GError **error)
            add_each(program, "object", line->objects, add_object, error) &&
            add_each(program, "qmp", line->qmps, add_qmp, error) &&
            add_each(program, "tpmdev", line->tpmdevs, add_tpmdev, error) &&
+           add_each(program, "monitor", line->humans, add_human, error) &&
            add_each(program, "device", line->devices, add_device, error) &&
+           (!line->incoming || add_incoming(program, line->incoming, error)) &&
            (!line->qtest || add_qtest(program, line->qtest, error));
 }
 
@@ -251,7 +306,10 @@ static bool serve(Program *program, GError **error)
 
     if (!dump) {
         g_main_loop_run(program->loop);
-        return true;
+        if (program->failure) {
+            g_propagate_error(error, program->failure);
+        }
+        return !program->failure;
     }
     if (!acpi_dump(program->machine, dump, error)) {
         g_prefix_error(error, "-acpi-dump %s: ", dump);
@@ -332,7 +390,7 @@ static void follow_parent(void)
     }
 }
 
-static bool run(Program *program, const char *name, GError **error)
+static void set_up(Program *program, const char *name)
 {
     const MachineArch *arch = machine_arch_of(name);
 
@@ -340,16 +398,33 @@ static bool run(Program *program, const char *name, GError **error)
     program->chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
     program->fdsets = fdsets_new();
     program->machine = machine_new(arch, program->line.ram_size);
-    program->qmp = qmp_new(program->machine, program->line.stopped, on_quit, program);
+    program->migration = migration_new(program->machine, program->line.stopped);
+    program->snapshots =
+        snapshots_new(program->machine, program->migration, program->line.snapshots);
+    program->qmp =
+        qmp_new(program->machine, program->migration, program->snapshots, on_quit, program);
+    program->humans = g_ptr_array_new_with_free_func((GDestroyNotify)hmp_free);
+    migration_watch_failure(program->migration, on_incoming_failed, program);
+    if (program->line.incoming) {
+        machine_expect_incoming(program->machine);
+    }
     g_unix_signal_add(SIGTERM, on_signal, program);
     g_unix_signal_add(SIGINT, on_signal, program);
     if (program->line.exit_with_parent) {
         follow_parent();
     }
+}
+
+static bool run(Program *program, const char *name, GError **error)
+{
+    set_up(program, name);
     bool good = build(program, error) && serve(program, error);
 
     qtest_free(program->qtest);
+    g_ptr_array_unref(program->humans);
     qmp_free(program->qmp);
+    snapshots_free(program->snapshots);
+    migration_free(program->migration);
     machine_free(program->machine);
     fdsets_free(program->fdsets);
     g_ptr_array_unref(program->chardevs);
@@ -365,6 +440,7 @@ int main(int argc, char **argv)
 
     g_set_prgname(name);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to tell */
     bool good = cmdline_parse(&program.line, argc, argv, &error);
 
     if (good && !print_and_be_done(&program.line)) {

@@ -50,13 +50,18 @@ void papr_reset(Papr *papr)
 
 /* ---- hypercalls ---- */
 
+static bool is_queue(uint64_t queue, uint64_t size)
+{
+    return queue % QUEUE_ALIGNMENT == 0 && size % QUEUE_ALIGNMENT == 0 && size >= QUEUE_SIZE_MIN &&
+           size <= QUEUE_SIZE_MAX;
+}
+
 static int64_t on_reg_crq(Papr *papr, const uint64_t *arguments)
 {
     uint64_t queue = arguments[1];
     uint64_t size = arguments[2];
 
-    if (queue % QUEUE_ALIGNMENT != 0 || size % QUEUE_ALIGNMENT != 0 || size < QUEUE_SIZE_MIN ||
-        size > QUEUE_SIZE_MAX) {
+    if (!is_queue(queue, size)) {
         return TPM_H_PARAMETER;
     }
     if (papr->size) {
@@ -132,4 +137,25 @@ bool papr_send_crq(Papr *papr, const uint8_t message[TPM_CRQ_MESSAGE_SIZE])
         machine_pulse_irq(papr->machine);
     }
     return true;
+}
+
+/* ---- another machine's ---- */
+
+void papr_save(const Papr *papr, PaprState *state)
+{
+    *state = (PaprState){ papr->queue, papr->size, papr->next, papr->signals };
+}
+
+bool papr_state_is_valid(const PaprState *state)
+{
+    return state->size == 0 || (is_queue(state->queue, state->size) && state->next < state->size &&
+                                state->next % TPM_CRQ_MESSAGE_SIZE == 0);
+}
+
+void papr_load(Papr *papr, const PaprState *state)
+{
+    papr->queue = state->queue;
+    papr->size = state->size;
+    papr->next = state->next;
+    papr->signals = state->signals;
 }

@@ -35,6 +35,18 @@ void papr_reset(Papr *papr);
  */
 int64_t papr_hcall(Papr *papr, uint64_t opcode, const uint64_t arguments[PAPR_ARGUMENTS]);
 
+/* The queue, for another machine's; false for one that no hypercall could have made. */
+typedef struct PaprState {
+    uint64_t queue;
+    uint64_t size;
+    uint64_t next;
+    bool signals;
+} PaprState;
+
+void papr_save(const Papr *papr, PaprState *state);
+bool papr_state_is_valid(const PaprState *state);
+void papr_load(Papr *papr, const PaprState *state);
+
 /* A message of the device for the queue; false when it has no room, or there is none. */
 bool papr_send_crq(Papr *papr, const uint8_t message[TPM_CRQ_MESSAGE_SIZE]);
 

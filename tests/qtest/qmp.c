@@ -5,6 +5,7 @@
  */
 #include "qmp.h"
 #include "keyval.h"
+#include "qmp-migration.h"
 #include "qmp-statistics.h"
 
 #include <json-glib/json-glib.h>
@@ -23,8 +24,10 @@ typedef struct Monitor {
 
 struct Qmp {
     Machine *machine;
-    GPtrArray *monitors; /* of Monitor */
-    bool stopped;
+    Migration *migration;
+    Snapshots *snapshots;
+    GPtrArray *monitors;   /* of Monitor */
+    uint32_t capabilities; /* of the migration; one bit each */
     void (*quit)(void *opaque);
     void *opaque;
 };
@@ -154,6 +157,18 @@ static void on_link(void *opaque, TPMBackendLink link, const char *message)
     event_send(qmp, builder);
 }
 
+/* The guest stops, goes on, or is being moved. */
+static void on_migration_event(void *opaque, const char *event)
+{
+    Qmp *qmp = opaque;
+    g_autoptr(JsonBuilder) builder = event_new(event);
+
+    if (strcmp(event, "MIGRATION") == 0) {
+        add_string(builder, "status", migration_status_name(qmp->migration));
+    }
+    event_send(qmp, builder);
+}
+
 void qmp_announce_shutdown(Qmp *qmp, const char *reason)
 {
     send_event(qmp, "SHUTDOWN", reason);
@@ -185,9 +200,9 @@ static void on_query_version(Qmp *qmp, JsonBuilder *builder)
 static void on_query_status(Qmp *qmp, JsonBuilder *builder)
 {
     json_builder_begin_object(builder);
-    add_string(builder, "status", qmp->stopped ? "prelaunch" : "running");
+    add_string(builder, "status", migration_run_status_name(qmp->migration));
     add_bool(builder, "singlestep", false);
-    add_bool(builder, "running", !qmp->stopped);
+    add_bool(builder, "running", migration_run_status(qmp->migration) == RUN_RUNNING);
     json_builder_end_object(builder);
 }
 
@@ -278,17 +293,51 @@ static void on_query_tpm_stats(Qmp *qmp, JsonBuilder *builder)
     json_builder_end_array(builder);
 }
 
-static void on_system_reset(Qmp *qmp, JsonBuilder *builder)
+void qmp_reset(Qmp *qmp)
 {
     machine_reset(qmp->machine);
     send_event(qmp, "RESET", "host-qmp-system-reset");
+}
+
+void qmp_quit(Qmp *qmp)
+{
+    qmp->quit(qmp->opaque);
+}
+
+Migration *qmp_migration(Qmp *qmp)
+{
+    return qmp->migration;
+}
+
+Snapshots *qmp_snapshots(Qmp *qmp)
+{
+    return qmp->snapshots;
+}
+
+uint32_t *qmp_capability_bits(Qmp *qmp)
+{
+    return &qmp->capabilities;
+}
+
+bool qmp_migrate_incoming(Qmp *qmp, const char *uri, GError **error)
+{
+    if (migration_run_status(qmp->migration) != RUN_INMIGRATE) {
+        g_set_error(error, MACHINE_ERROR, 0, "'-incoming' was not specified on the command line");
+        return false;
+    }
+    return migration_incoming(qmp->migration, uri, error);
+}
+
+static void on_system_reset(Qmp *qmp, JsonBuilder *builder)
+{
+    qmp_reset(qmp);
     json_builder_begin_object(builder);
     json_builder_end_object(builder);
 }
 
 static void on_quit(Qmp *qmp, JsonBuilder *builder)
 {
-    qmp->quit(qmp->opaque);
+    qmp_quit(qmp);
     json_builder_begin_object(builder);
     json_builder_end_object(builder);
 }
@@ -320,6 +369,11 @@ static void on_query_commands(Qmp *qmp, JsonBuilder *builder)
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
         json_builder_begin_object(builder);
         add_string(builder, "name", commands[i].name);
+        json_builder_end_object(builder);
+    }
+    for (const ArgumentsCommand *command = qmp_arguments_commands; command->name; command++) {
+        json_builder_begin_object(builder);
+        add_string(builder, "name", command->name);
         json_builder_end_object(builder);
     }
     json_builder_end_array(builder);
@@ -366,6 +420,38 @@ static const char *unexpected_argument(JsonObject *request)
     return names ? names->data : NULL;
 }
 
+static const ArgumentsCommand *find_arguments_command(const char *name)
+{
+    const ArgumentsCommand *command = qmp_arguments_commands;
+
+    while (command->name && strcmp(command->name, name) != 0) {
+        command++;
+    }
+    return command->name ? command : NULL;
+}
+
+static void run_arguments_command(Monitor *monitor, JsonObject *request,
+                                  const ArgumentsCommand *command)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_autoptr(JsonObject) none = json_object_new();
+    g_autoptr(GError) error = NULL;
+    JsonObject *arguments = json_object_has_member(request, "arguments")
+                                ? json_object_get_object_member(request, "arguments")
+                                : none;
+
+    json_builder_begin_object(builder);
+    json_builder_set_member_name(builder, "return");
+    if (!qmp_check_arguments(command, arguments, &error) ||
+        !command->run(monitor->qmp, monitor->channel, arguments, builder, &error)) {
+        send_error(monitor, request, "GenericError", "%s", error->message);
+        return;
+    }
+    add_id(builder, request);
+    json_builder_end_object(builder);
+    send_json(monitor, builder);
+}
+
 static void dispatch(Monitor *monitor, JsonObject *request, const char *name)
 {
     if (strcmp(name, capabilities_command) == 0 && !monitor->negotiated) {
@@ -384,9 +470,12 @@ static void dispatch(Monitor *monitor, JsonObject *request, const char *name)
         return;
     }
     CommandFunction run = find_command(name);
+    const ArgumentsCommand *with_arguments = find_arguments_command(name);
     const char *unexpected = unexpected_argument(request);
 
-    if (!run) {
+    if (with_arguments) {
+        run_arguments_command(monitor, request, with_arguments);
+    } else if (!run) {
         send_error(monitor, request, "CommandNotFound", "The command %s has not been found", name);
     } else if (unexpected) {
         send_error(monitor, request, "GenericError", "Parameter '%s' is unexpected", unexpected);
@@ -489,16 +578,19 @@ static void monitor_free(gpointer data)
     g_free(monitor);
 }
 
-Qmp *qmp_new(Machine *machine, bool stopped, void (*quit)(void *opaque), void *opaque)
+Qmp *qmp_new(Machine *machine, Migration *migration, Snapshots *snapshots,
+             void (*quit)(void *opaque), void *opaque)
 {
     Qmp *qmp = g_new0(Qmp, 1);
 
     qmp->machine = machine;
-    qmp->stopped = stopped;
+    qmp->migration = migration;
+    qmp->snapshots = snapshots;
     qmp->quit = quit;
     qmp->opaque = opaque;
     qmp->monitors = g_ptr_array_new_with_free_func(monitor_free);
     machine_watch_link(machine, on_link, qmp);
+    migration_watch_events(migration, on_migration_event, qmp);
     return qmp;
 }
 
@@ -520,6 +612,7 @@ void qmp_free(Qmp *qmp)
 {
     if (qmp) {
         machine_watch_link(qmp->machine, NULL, NULL);
+        migration_watch_events(qmp->migration, NULL, NULL);
         g_ptr_array_unref(qmp->monitors);
         g_free(qmp);
     }
