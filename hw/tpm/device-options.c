@@ -59,7 +59,8 @@ static bool config_from_options(const TPMOptions *options, TPMDeviceConfig *conf
 /* The names every interface has; one with neither address nor line of its own has fewer. */
 static const char *const *common_names(TPMInterface interface)
 {
-    static const char *const names[] = { "driver", "tpmdev", "irq", "window", "base", "incoming", NULL };
+    static const char *const names[] = { "driver", "tpmdev",   "irq", "window",
+                                         "base",   "incoming", NULL };
     static const char *const bus_names[] = { "driver", "tpmdev", "window", "incoming", NULL };
     bool on_bus = interface == TPM_INTERFACE_TIS_I2C || interface == TPM_INTERFACE_SPAPR;
 
