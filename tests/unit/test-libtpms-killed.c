@@ -81,7 +81,9 @@ static void must_be(uint32_t code, uint32_t wanted, uint64_t step)
 static void fill(uint8_t *data, size_t size, uint64_t number)
 {
     for (size_t i = 0; i < size; i++) {
-        data[i] = i < 8 ? (uint8_t)(number >> (56 - 8 * i)) : (uint8_t)(number * 31 + i);
+        uint64_t byte = i < 8 ? number >> (56 - 8 * i) : number * 31 + i;
+
+        data[i] = (uint8_t)byte;
     }
 }
 
