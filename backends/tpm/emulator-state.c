@@ -155,18 +155,33 @@ static void next_part(Emulator *emulator)
     move->part++;
 }
 
-void tpm_emulator_part_replied(Emulator *emulator, uint32_t result)
+/* All of a part is here. One that no swtpm would take is found out while the guest can go on. */
+static void part_came(Emulator *emulator)
 {
     EmulatorMove *move = &emulator->move;
-    bool is_whole = result == 0 && tpm_emulator_part_is_whole(emulator);
+    const GByteArray *bytes = move->parts[move->part];
+    TPMStateBlob part = { bytes->data, bytes->len, 0 };
+    const char *trouble = part.size > 0 ? tpm_emulator_blob_trouble(&part) : NULL;
 
-    if (move->part == SAVED && result == SWTPM_RESULT_NO_SUCH_STATE) {
+    if (part.size == 0 && move->part != SAVED) {
+        part_missing(emulator, SWTPM_RESULT_NO_SUCH_STATE);
+    } else if (trouble) {
+        refuse(emulator,
+               tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL, "handed out a %s state that %s",
+                                  tpm_emulator_part_name(move->part), trouble));
+    } else {
         next_part(emulator);
-    } else if (result != 0 ||
-               (is_whole && move->part != SAVED && move->parts[move->part]->len == 0)) {
-        part_missing(emulator, result ? result : SWTPM_RESULT_NO_SUCH_STATE);
-    } else if (is_whole) {
+    }
+}
+
+void tpm_emulator_part_replied(Emulator *emulator, uint32_t result)
+{
+    if (result == SWTPM_RESULT_NO_SUCH_STATE && emulator->move.part == SAVED) {
         next_part(emulator);
+    } else if (result != 0) {
+        part_missing(emulator, result);
+    } else if (tpm_emulator_part_is_whole(emulator)) {
+        part_came(emulator);
     } /* else there is more of it, and the step is the same */
 }
 

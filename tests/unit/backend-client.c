@@ -91,6 +91,7 @@ static void on_moved(void *opaque, const TPMState *saved, const GError *error)
     g_free(client->saved);
     client->saved = saved ? tpm_state_copy(saved) : NULL;
     replace_message(&client->move_error, error);
+    client->move_code = error ? error->code : 0;
     g_cond_broadcast(&client->changed);
     g_mutex_unlock(&client->lock);
 }
@@ -253,7 +254,7 @@ uint32_t backend_client_command(BackendClient *client, const void *command, size
     return tpm_header_code(client->response);
 }
 
-static void wait_moved(BackendClient *client, unsigned moved)
+void backend_client_wait_moved(BackendClient *client, unsigned moved)
 {
     g_mutex_lock(&client->lock);
     wait_locked(client, &client->moved, moved, "answer to save() or load()");
@@ -265,7 +266,7 @@ TPMState *backend_client_save(BackendClient *client)
     unsigned wanted = client->moved + 1;
 
     tpm_backend_save_state(client->backend, false);
-    wait_moved(client, wanted);
+    backend_client_wait_moved(client, wanted);
     return g_steal_pointer(&client->saved);
 }
 
@@ -274,6 +275,6 @@ bool backend_client_load(BackendClient *client, size_t buffer_size, const TPMSta
     unsigned wanted = client->moved + 1;
 
     tpm_backend_load_state(client->backend, buffer_size, state, false, false);
-    wait_moved(client, wanted);
+    backend_client_wait_moved(client, wanted);
     return !client->move_error;
 }

@@ -30,6 +30,7 @@ typedef struct BackendClient {
     unsigned moved;  /* answers to save() and load() */
     TPMState *saved; /* of the last one, or NULL */
     char *move_error;
+    int move_code; /* its TPMError */
     unsigned recovered;
 } BackendClient;
 
@@ -68,6 +69,9 @@ bool backend_client_measure(BackendClient *client, const uint8_t *data, size_t s
 
 /* Submit at locality 0, wait, and return the code of the response. */
 uint32_t backend_client_command(BackendClient *client, const void *command, size_t size);
+
+/* Wait until `moved` has reached this number. Fails the test at the deadline. */
+void backend_client_wait_moved(BackendClient *client, unsigned moved);
 
 /* Have the TPM's state handed out; to be freed with g_free(). NULL when it was refused. */
 TPMState *backend_client_save(BackendClient *client);

@@ -175,6 +175,21 @@ static char *send_bytes(int fd, const char *text)
                : g_strdup(g_strerror(errno));
 }
 
+static char *drain(int fd, guint64 size)
+{
+    guint8 buffer[8192];
+
+    while (size > 0) {
+        ssize_t got = recv(fd, buffer, MIN(size, sizeof(buffer)), 0);
+
+        if (got <= 0) {
+            return g_strdup(got == 0 ? "it is closed" : g_strerror(errno));
+        }
+        size -= (guint64)got;
+    }
+    return NULL;
+}
+
 static char *expect_end(int fd)
 {
     guint8 buffer[32];
@@ -245,6 +260,9 @@ static char *do_line(FakeSwtpm *fake, const char *line)
     }
     if (line[1] == '!') {
         return send_bytes(*fd, line + 2);
+    }
+    if (g_str_has_prefix(line + 1, " drain ")) {
+        return drain(*fd, g_ascii_strtoull(line + 8, NULL, 10));
     }
     if (strcmp(line + 1, " eof") == 0) {
         return expect_end(*fd);

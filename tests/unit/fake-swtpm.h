@@ -9,6 +9,7 @@
  *                   descriptor, which becomes the data channel, if "fd" is there
  *     c! HEX        send these bytes on the control channel, in one go
  *     d? HEX, d! HEX  the same on the data channel
+ *     c drain N     N bytes come on the control channel, whatever they are, in any pieces
  *     c eof, d eof  the client has closed that channel
  *     c quiet, d quiet  the client has sent nothing there so far
  *     c close, d close  close it
