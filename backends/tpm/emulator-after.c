@@ -140,6 +140,11 @@ void tpm_emulator_after_command(Emulator *emulator)
     finish(emulator);
 }
 
+static void store_after_hash(Emulator *emulator)
+{
+    emulator->step = emulator->checkpoint ? STEP_STORE_VOLATILE : STEP_NONE;
+}
+
 void tpm_emulator_after_responded(Emulator *emulator)
 {
     if (emulator->step == STEP_LEARN_SESSION) {
@@ -155,6 +160,10 @@ void tpm_emulator_after_responded(Emulator *emulator)
         tpm_emulator_load_learned(emulator);
         return;
     }
+    if (emulator->hash == HASH_ENDED) {
+        store_after_hash(emulator);
+        return;
+    }
     let_go(emulator);
     finish(emulator);
 }
@@ -163,8 +172,10 @@ void tpm_emulator_after_hash(Emulator *emulator)
 {
     emulator->used = true;
     emulator->shut_down = false;
-    if (emulator->checkpoint) {
-        emulator->step = STEP_STORE_VOLATILE;
+    if (emulator->hash_came && emulator->started) {
+        emulator->step = STEP_LEARN_SESSION;
+    } else {
+        store_after_hash(emulator);
     }
 }
 

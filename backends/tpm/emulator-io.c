@@ -387,7 +387,7 @@ static void data_responded(Emulator *emulator)
     case DATA_WAITING:
         break;
     }
-    if (emulator->step != STEP_NONE) {
+    if (emulator->step != STEP_NONE || emulator->hash == HASH_ENDED) {
         tpm_emulator_advance(emulator);
     }
 }

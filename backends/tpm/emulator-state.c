@@ -388,6 +388,8 @@ void tpm_emulator_load_initialized(Emulator *emulator)
 }
 
 /*
+ * A command ends an open hash sequence, unmeasured, so the TPM is asked who it is when that is over.
+ *
  * The flag of a TPM 2.0 is none of its state but of the process, which may have had another TPM
  * before; whoever is in front of the TPM has brought the flag along.
  */
@@ -395,7 +397,7 @@ void tpm_emulator_load_established(Emulator *emulator)
 {
     if (emulator->version == TPM_VERSION_2_0 && emulator->established) {
         emulator->step = STEP_RESET_ESTABLISHED;
-    } else if (emulator->started) {
+    } else if (emulator->started && !emulator->hash_open) {
         emulator->step = STEP_LEARN_SESSION;
     } else {
         tpm_emulator_load_learned(emulator);

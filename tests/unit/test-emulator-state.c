@@ -467,6 +467,31 @@ static void test_an_open_hash_sequence_ends_elsewhere(void **state)
     emulator_test_end(&test);
 }
 
+/* A command within it would end it. */
+static void test_a_tpm_with_an_open_sequence_is_known_after_it(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"),   LOADED,
+                                          "c? 00000008",   OK,
+                                          PROBE_2_0,       CLOCK("00000004 00000005"),
+                                          ASK_IDENTITY,    IDENTITY("33*4"),
+                                          GET_EST,         CLEAR,
+                                          ORDERLY_GOODBYE, NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(FLAG_USED | FLAG_STARTED | FLAG_HASH_OPEN);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, true);
+    backend_client_wait_moved(&test.client, 1);
+    assert_int_equal(emulator_test_peek(&test).session.size, 0);
+    backend_client_hash(&test.client, TPM_HASH_END, NULL, 0);
+    backend_client_wait_hashed(&test.client, 1);
+    assert_true(test.client.established);
+    assert_int_equal(emulator_test_peek(&test).session.size, 8);
+    emulator_test_end(&test);
+}
+
 static void test_a_target_waits_for_its_storage(void **state)
 {
     static const char *const script[] = { SHAKE_LOCKING, SIZES, LOCK,    OK,  SETS, INIT_1, OK,
@@ -650,6 +675,7 @@ int main(void)
         cmocka_unit_test(test_flags_of_a_blob_go_back_to_swtpm),
         cmocka_unit_test(test_a_loaded_tpm_is_known_again),
         cmocka_unit_test(test_an_open_hash_sequence_ends_elsewhere),
+        cmocka_unit_test(test_a_tpm_with_an_open_sequence_is_known_after_it),
         cmocka_unit_test(test_a_target_waits_for_its_storage),
         cmocka_unit_test(test_a_large_part_is_sent_as_there_is_room),
         cmocka_unit_test(test_what_is_refused_is_told_in_words),
