@@ -336,6 +336,14 @@ static void buffer_size_found(Emulator *emulator)
                                               largest, TPM_BUFFER_SIZE_MIN));
         return;
     }
+    if (emulator->goal == GOAL_LOADED && largest < emulator->wanted_size) {
+        tpm_emulator_break(emulator,
+                           tpm_emulator_error(emulator, TPM_ERROR_STATE_MISMATCH,
+                                              "has a buffer of at most %zu bytes; the guest whose "
+                                              "TPM it is to be was told %zu",
+                                              largest, emulator->wanted_size));
+        return;
+    }
     if (emulator->goal == GOAL_RETURN &&
         MIN(largest, emulator->wanted_size) != emulator->tpm_buffer_size) {
         tpm_emulator_break(emulator,
@@ -627,7 +635,7 @@ void tpm_emulator_begin_start(Emulator *emulator)
         return;
     }
     forget(emulator);
-    if (emulator->control_fd >= 0 && (!emulator->shaken || emulator->outgoing)) {
+    if (emulator->control_fd >= 0 && !emulator->shaken) {
         tpm_emulator_disconnect(emulator); /* a start or a return that was left half way */
     }
     if (emulator->control_fd < 0) {

@@ -388,7 +388,8 @@ void tpm_emulator_load_initialized(Emulator *emulator)
 }
 
 /*
- * A command ends an open hash sequence, unmeasured, so the TPM is asked who it is when that is over.
+ * A command ends an open hash sequence, unmeasured, so the TPM is asked who it is when that is
+ * over.
  *
  * The flag of a TPM 2.0 is none of its state but of the process, which may have had another TPM
  * before; whoever is in front of the TPM has brought the flag along.

@@ -92,25 +92,29 @@ static void tell_of_failure(Emulator *emulator, unsigned news, unsigned cycle,
     }
 }
 
-/* A save or load has ended. */
-static void tell_of_move(Emulator *emulator, const EmulatorMove *move, const TPMState *state)
+/* What there is to tell of a save or load that has ended, if one has; tell_of_move() frees it. */
+static EmulatorMove take_move(Emulator *emulator, unsigned news, TPMState *state)
+{
+    EmulatorMove move = { .kind = MOVE_NONE };
+
+    if (news & NEWS_MOVED) {
+        move = emulator->move;
+        emulator->move = (EmulatorMove){ .kind = MOVE_NONE };
+        *state = tpm_emulator_get_state(emulator, &move);
+    }
+    return move;
+}
+
+static void tell_of_move(Emulator *emulator, EmulatorMove *move, const TPMState *state)
 {
     if (move->error) {
         tpmdev_backend_refused(emulator->backend, move->error);
     } else if (move->kind == MOVE_SAVE) {
         tpmdev_backend_saved(emulator->backend, state);
-    } else {
+    } else if (move->kind == MOVE_LOAD) {
         tpmdev_backend_loaded(emulator->backend);
     }
-}
-
-/* What is told of it; to be freed. */
-static EmulatorMove take_move(Emulator *emulator)
-{
-    EmulatorMove move = emulator->move;
-
-    emulator->move = (EmulatorMove){ .kind = MOVE_NONE };
-    return move;
+    tpm_emulator_move_free(move);
 }
 
 /* Take one round of news, tell it with the lock released, take the lock again. */
@@ -130,13 +134,9 @@ static bool tell_locked(Emulator *emulator)
         return false;
     }
     emulator->news &= held;
-    EmulatorMove move = { .kind = MOVE_NONE };
     TPMState state = { .size = 0 };
+    EmulatorMove move = take_move(emulator, news, &state);
 
-    if (news & NEWS_MOVED) {
-        move = take_move(emulator);
-        state = tpm_emulator_get_state(emulator, &move);
-    }
     g_mutex_unlock(&emulator->lock);
     if (news & NEWS_ESTABLISHED) {
         tpmdev_backend_set_established(emulator->backend, established);
@@ -152,10 +152,7 @@ static bool tell_locked(Emulator *emulator)
     if (news & NEWS_HASHED) {
         tpmdev_backend_hashed(emulator->backend);
     }
-    if (news & NEWS_MOVED) {
-        tell_of_move(emulator, &move, &state);
-        tpm_emulator_move_free(&move);
-    }
+    tell_of_move(emulator, &move, &state);
     tell_of_failure(emulator, news, cycle, failure, link);
     g_mutex_lock(&emulator->lock);
     if (news & NEWS_ESTABLISHED && emulator->established != established) {

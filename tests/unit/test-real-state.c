@@ -427,6 +427,34 @@ static void test_a_damaged_volatile_part_is_refused(void **state)
     end(source);
 }
 
+/* One of the library's own is started anew for it. */
+static void test_a_spawned_swtpm_survives_a_refusal(void **state)
+{
+    Swtpm *source = new_started(false, SOME_KEY);
+    Swtpm *target = swtpm_new();
+
+    (void)state;
+    target->config.spawn = true;
+    target->config.directory = target->directory;
+    swtpm_attach(target);
+    swtpm_bind(target);
+    g_autofree TPMState *saved = save(source);
+
+    assert_refused(target, saved, "it is encrypted and this swtpm has no key");
+    swtpm_start(target);
+    assert_int_equal(run(target, STARTUP_2_0), 0);
+    make_history(target);
+    g_autoptr(GBytes) pcrs = ask(target, PCRS_2_0);
+    g_autoptr(GBytes) digest = ask(target, POLICY_DIGEST);
+
+    assert_refused(target, saved, "it is encrypted and this swtpm has no key");
+    wait_recovered(target);
+    assert_same(pcrs, target, PCRS_2_0);
+    assert_same(digest, target, POLICY_DIGEST);
+    end(source);
+    end(target);
+}
+
 /* Nothing is sent: the TPM that is there goes on without a failure. */
 static void refused_unsent(Swtpm *target, const TPMState *state, const char *words)
 {
@@ -497,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_the_state_of_another_key_is_refused),
         cmocka_unit_test(test_parts_of_two_tpms_are_refused),
         cmocka_unit_test(test_a_damaged_volatile_part_is_refused),
+        cmocka_unit_test(test_a_spawned_swtpm_survives_a_refusal),
         cmocka_unit_test(test_what_can_be_no_state_is_not_sent),
         cmocka_unit_test(test_a_deleted_permanent_file_is_found_out),
     };

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How the `emulator` backend loads a TPM's state, against scripted peers, and what follows a
+ * refusal. */
+#include "emulator-blobs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- load ---- */
+
+static void load(EmulatorTest *test, const TPMState *state)
+{
+    if (!backend_client_load(&test->client, TPM_BUFFER_SIZE_COMMON, state)) {
+        fail_msg("%s", test->client.move_error);
+    }
+}
+
+static void test_a_state_is_loaded_in_place_of_the_first_start(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"), SIZES,   SETS,    SET_SAVE, OK,
+                                          INIT_1,        OK,      GET_EST, CLEAR,    AT_LOCALITY0,
+                                          RESPONSE,      GOODBYE, NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    given.saved = (TPMStateBlob){ saved_part, sizeof(saved_part), 0 };
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    emulator_test_run(&test, 0, 1, 0);
+    emulator_test_end(&test);
+}
+
+static void test_flags_of_a_blob_go_back_to_swtpm(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"),
+                                          SIZES,
+                                          "c? 0000000d 00000002 00000001 00000017 " PERM_BLOB,
+                                          OK,
+                                          "c? 0000000d 00000002 00000002 00000017 " VOL_BLOB,
+                                          OK,
+                                          INIT_1,
+                                          OK,
+                                          GET_EST,
+                                          CLEAR,
+                                          GOODBYE,
+                                          NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(2);
+
+    (void)state;
+    given.permanent.flags = 2;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    emulator_test_end(&test);
+}
+
+/* Its flag was left by the TPM that the process had before. */
+static void test_a_loaded_tpm_is_known_again(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"),
+                                          SIZES,
+                                          SETS,
+                                          INIT_1,
+                                          OK,
+                                          GET_EST,
+                                          "c! 00000000 01 000000",
+                                          "c? 0000000b 04000000",
+                                          OK,
+                                          PROBE_2_0,
+                                          CLOCK("00000004 00000005"),
+                                          ASK_IDENTITY,
+                                          IDENTITY("33*4"),
+                                          ORDERLY_GOODBYE,
+                                          NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(FLAG_USED | FLAG_STARTED);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    assert_false(test.client.established);
+    Emulator known = emulator_test_peek(&test);
+
+    assert_true(known.used && known.started);
+    assert_int_equal(known.session.size, 8);
+    assert_int_equal(known.session.bytes[3], 4);
+    assert_int_equal(known.identity.bytes[0], 0x33);
+    emulator_test_end(&test);
+}
+
+static void test_an_open_hash_sequence_ends_elsewhere(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"), LOADED, "c? 00000008", OK,
+                                          GET_EST,       CLEAR,  GOODBYE,       NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(FLAG_HASH_OPEN);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, true);
+    backend_client_wait_moved(&test.client, 1);
+    backend_client_hash(&test.client, TPM_HASH_END, NULL, 0);
+    backend_client_wait_hashed(&test.client, 1);
+    assert_true(test.client.established);
+    emulator_test_end(&test);
+}
+
+/* A command within it would end it. */
+static void test_a_tpm_with_an_open_sequence_is_known_after_it(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"),   LOADED,
+                                          "c? 00000008",   OK,
+                                          PROBE_2_0,       CLOCK("00000004 00000005"),
+                                          ASK_IDENTITY,    IDENTITY("33*4"),
+                                          GET_EST,         CLEAR,
+                                          ORDERLY_GOODBYE, NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(FLAG_USED | FLAG_STARTED | FLAG_HASH_OPEN);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, true);
+    backend_client_wait_moved(&test.client, 1);
+    assert_int_equal(emulator_test_peek(&test).session.size, 0);
+    backend_client_hash(&test.client, TPM_HASH_END, NULL, 0);
+    backend_client_wait_hashed(&test.client, 1);
+    assert_true(test.client.established);
+    assert_int_equal(emulator_test_peek(&test).session.size, 8);
+    emulator_test_end(&test);
+}
+
+static void test_a_target_waits_for_its_storage(void **state)
+{
+    static const char *const script[] = { SHAKE_LOCKING, SIZES, LOCK,    OK,  SETS, INIT_1, OK,
+                                          GET_EST,       CLEAR, GOODBYE, NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    emulator_test_end(&test);
+}
+
+/* It waits for the lock before it answers the first part. */
+static void test_a_part_may_take_as_long_as_the_lock(void **state)
+{
+    static const char *const script[] = {
+        SHAKE_LOCKING, SIZES, LOCK,    OK,    SET_PERM, "wait", OK, SET_VOL, OK,
+        INIT_1,        OK,    GET_EST, CLEAR, GOODBYE,  NULL
+    };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, false);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    emulator_test_pass(&test, 7900);
+    fake_swtpm_go(test.fake);
+    backend_client_wait_moved(&test.client, 1);
+    assert_null(test.client.move_error);
+    emulator_test_end(&test);
+}
+
+static void test_a_large_part_is_sent_as_there_is_room(void **state)
+{
+    static const char *const script[] = {
+        SHAKE("3fbf"), SIZES, SET_PERM, OK,  "wait", "c drain 524304", OK, INIT_1, OK,
+        GET_EST,       CLEAR, GOODBYE,  NULL
+    };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+    g_autofree uint8_t *large = g_malloc0(TPM_STATE_BLOB_SIZE_MAX);
+
+    (void)state;
+    memcpy(large, volatile_part, sizeof(volatile_part));
+    tpm_put_be32(large + 6, TPM_STATE_BLOB_SIZE_MAX);
+    given.volatile_state.data = large;
+    given.volatile_state.size = TPM_STATE_BLOB_SIZE_MAX;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, false);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    assert_non_null(emulator_test_peek(&test).move.incoming);
+    fake_swtpm_go(test.fake);
+    backend_client_wait_moved(&test.client, 1);
+    assert_null(test.client.move_error);
+    emulator_test_end(&test);
+}
+
+/* ---- refusals ---- */
+
+static void refuse_load(const char *result, const char *words, TPMError code)
+{
+    g_autofree char *reply = g_strdup_printf("c! %s", result);
+    const char *const script[] = { SHAKE("3fbf"), SIZES,    SET_PERM,      reply,
+                                   "c eof",       "accept", GREET("3fbf"), START_AFTER_REFUSAL,
+                                   GOODBYE,       NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, words);
+    assert_int_equal(test.client.move_code, code);
+    assert_contains(test.client.move_error, "which swtpm of old wrote");
+    assert_int_equal(test.client.failed, 0);
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
+    emulator_test_end(&test);
+}
+
+static void test_what_is_refused_is_told_in_words(void **state)
+{
+    (void)state;
+    refuse_load("0000000d",
+                "part permanent with result Dh (it is encrypted and this swtpm has no key",
+                TPM_ERROR_STATE_MISMATCH);
+    refuse_load("00000021", "cannot be decrypted", TPM_ERROR_STATE_MISMATCH);
+    refuse_load("0000002e", "a later version, or has a profile", TPM_ERROR_UNSUPPORTED);
+    refuse_load("00000084", "that of another TPM", TPM_ERROR_STATE_DAMAGED);
+    refuse_load("00000083", "its checksum is wrong", TPM_ERROR_STATE_DAMAGED);
+    refuse_load("0000001e", "no state of this kind of TPM", TPM_ERROR_STATE_DAMAGED);
+    refuse_load("00000003", "cut short or damaged", TPM_ERROR_STATE_DAMAGED);
+    refuse_load("00000034", "this TPM has no such part", TPM_ERROR_STATE_DAMAGED);
+    refuse_load("0000001f", "another swtpm may still have it locked", TPM_ERROR_IO);
+}
+
+static void test_a_smaller_buffer_than_the_guests_is_refused(void **state)
+{
+    static const char *const script[] = {
+        SHAKE("3fbf"), STOP, OK, GET_SIZE, "c! 00000000 00000f80 00000080 00000f80", "c eof", NULL
+    };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, "at most 3968 bytes; the guest whose TPM it is to be");
+    emulator_test_end(&test);
+}
+
+/* swtpm has the permanent part, and would start a TPM of it with an INIT. */
+static void test_parts_that_were_given_are_dropped(void **state)
+{
+    static const char *const script[] = { READY,         SIZES,
+                                          SET_PERM,      OK,
+                                          SET_VOL,       NO_KEY,
+                                          "c eof",       "accept",
+                                          GREET("3fbf"), START_AFTER_REFUSAL,
+                                          GOODBYE,       NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_start(&test, script);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, "part volatile with result Dh");
+    emulator_test_pass(&test, 5);
+    backend_client_wait_recovered(&test.client, 1);
+    emulator_test_end(&test);
+}
+
+static void test_the_same_when_the_connection_is_lost(void **state)
+{
+    static const char *const script[] = { READY,    SIZES,         SET_PERM,
+                                          OK,       SET_VOL,       "c close",
+                                          "accept", GREET("3fbf"), START_AFTER_REFUSAL,
+                                          GOODBYE,  NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_start(&test, script);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, "closed the control channel while SET_STATEBLOB");
+    emulator_test_pass(&test, 5);
+    backend_client_wait_recovered(&test.client, 1);
+    emulator_test_end(&test);
+}
+
+static void test_a_peer_that_takes_anything_starts_no_tpm(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"), SIZES, SET_PERM, NO_KEY, "c eof", "accept",
+                                          GREET("3fbf"), STOP,  OK,       DROP,   OK,      "c eof",
+                                          NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_false(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
+    assert_contains(test.client.start_error, "took a state that is none");
+    emulator_test_end(&test);
+}
+
+/* What is half sent cannot be followed by anything. */
+static void test_a_part_that_is_not_taken_times_out(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"), SIZES,         "wait",
+                                          "accept",      GREET("3fbf"), START_AFTER_REFUSAL,
+                                          GOODBYE,       NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+    g_autofree uint8_t *large = g_malloc0(TPM_STATE_BLOB_SIZE_MAX);
+
+    (void)state;
+    memcpy(large, permanent, sizeof(permanent));
+    tpm_put_be32(large + 6, TPM_STATE_BLOB_SIZE_MAX);
+    given.permanent.data = large;
+    given.permanent.size = TPM_STATE_BLOB_SIZE_MAX;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, false);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    while (!emulator_test_peek(&test).outgoing) {
+        g_thread_yield();
+    }
+    emulator_test_pass(&test, 60000);
+    backend_client_wait_moved(&test.client, 1);
+    assert_contains(test.client.move_error, "did not answer SET_STATEBLOB within");
+    fake_swtpm_go(test.fake);
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
+    emulator_test_end(&test);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_state_is_loaded_in_place_of_the_first_start),
+        cmocka_unit_test(test_flags_of_a_blob_go_back_to_swtpm),
+        cmocka_unit_test(test_a_loaded_tpm_is_known_again),
+        cmocka_unit_test(test_an_open_hash_sequence_ends_elsewhere),
+        cmocka_unit_test(test_a_tpm_with_an_open_sequence_is_known_after_it),
+        cmocka_unit_test(test_a_target_waits_for_its_storage),
+        cmocka_unit_test(test_a_part_may_take_as_long_as_the_lock),
+        cmocka_unit_test(test_a_large_part_is_sent_as_there_is_room),
+        cmocka_unit_test(test_what_is_refused_is_told_in_words),
+        cmocka_unit_test(test_a_smaller_buffer_than_the_guests_is_refused),
+        cmocka_unit_test(test_parts_that_were_given_are_dropped),
+        cmocka_unit_test(test_the_same_when_the_connection_is_lost),
+        cmocka_unit_test(test_a_peer_that_takes_anything_starts_no_tpm),
+        cmocka_unit_test(test_a_part_that_is_not_taken_times_out),
+    };
+
+    return cmocka_run_group_tests_name("emulator-load", tests, NULL, NULL);
+}
