@@ -333,17 +333,41 @@ static bool listen_tcp(Transport *transport, GError **error)
     return false;
 }
 
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT };
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool found = fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return found;
+}
+
+/* Who listens everywhere does so by IPv6, which takes IPv4 as well, if there is any. */
+static int find_addresses(Transport *transport, const char *host, const char *port)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+
+    if (!transport->sends) {
+        hints.ai_flags = AI_PASSIVE;
+    }
+    if (!transport->sends && !host && has_ipv6()) {
+        hints.ai_family = AF_INET6;
+    }
+    return getaddrinfo(host, port, &hints, &transport->addresses);
+}
+
 static bool open_tcp(Transport *transport, const char *text, GError **error)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-                              .ai_flags = transport->sends ? 0 : AI_PASSIVE };
     g_autofree char *host = NULL, *port = NULL;
 
     transport->is_socket = true;
     if (!split_address(transport, text, &host, &port, error)) {
         return false;
     }
-    int code = getaddrinfo(*host ? host : NULL, port, &hints, &transport->addresses);
+    int code = find_addresses(transport, *host ? host : NULL, port);
 
     if (code) {
         g_set_error(error, MACHINE_ERROR, 0, "%s: address resolution failed: %s", transport->uri,

@@ -1,0 +1,811 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""A guest's TPM moves with it: by every transport, through a file as QEMU's TPM document does it,
+with a command under way, and not at all where something fails; snapshots give it back as it was."""
+import argparse
+import array
+import contextlib
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import harness
+import tpm2
+from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Spapr, Swtpm, Tap, Tis, wait_for
+from i2c import I2c
+
+TIS = ['-device', 'tpm-tis,tpmdev=t']
+SECRET = b'the cat is in the box'
+
+
+# ---- machines ----
+
+def libtpms(directory, name):
+    path = os.path.join(directory, name)
+    os.makedirs(path, exist_ok=True)
+    return ['-tpmdev', f'libtpms,id=t,dir={path}']
+
+
+def emulator(swtpm):
+    return ['-chardev', f'socket,id=chr,path={swtpm.socket}', '-tpmdev',
+            'emulator,id=t,chardev=chr']
+
+
+def execute(machine, command, **arguments):
+    reply = machine.qmp.execute(command, arguments=arguments)
+    assert 'return' in reply, f'{command}: {reply}'
+    return reply['return']
+
+
+def refused(machine, text, command, **arguments):
+    reply = machine.qmp.execute(command, arguments=arguments)
+    assert 'error' in reply and text in reply['error']['desc'], f'{command}: {reply}'
+
+
+def human(machine, line):
+    return execute(machine, 'human-monitor-command', **{'command-line': line})
+
+
+def status(machine):
+    return execute(machine, 'query-migrate')['status']
+
+
+def run_status(machine):
+    return execute(machine, 'query-status')['status']
+
+
+def wait_status(machine, wanted):
+    def check():
+        now = execute(machine, 'query-migrate')
+        assert now['status'] in ('none', 'setup', 'active', 'cancelling', wanted), now
+        return now['status'] == wanted and now
+    return wait_for(check, f'migration status {wanted}')
+
+
+def started(machine, device=Tis):
+    """A driver whose TPM has had its Startup; returns what carries a command out."""
+    driver = device(machine.qtest)
+    driver.request()
+    tpm2.startup(driver.command)
+    return driver
+
+
+class Machines(contextlib.ExitStack):
+    """A directory, and machines in it."""
+
+    def __init__(self, program):
+        super().__init__()
+        self.program = program
+        self.directory = self.enter_context(harness.temporary_directory())
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def start(self, tpm, *options, device=TIS, pass_fds=()):
+        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
+        return self.enter_context(Machine([self.program] + tpm + list(device) + list(options),
+                                          pass_fds=pass_fds))
+
+    def fails(self, tpm, *options, device=TIS):
+        """Start one that ends by itself; returns what it says."""
+        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
+        result = subprocess.run([self.program] + tpm + list(device) + list(options),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
+        text = result.stderr.decode()
+        assert result.returncode == 1, f'status {result.returncode}: {text}'
+        return text
+
+    def left(self):
+        """What is in the directory but TPMs' state."""
+        return sorted(name for name in os.listdir(self.directory)
+                      if not os.path.isdir(self.path(name)))
+
+    def state_of(self, name):
+        """All there is of a TPM's state, to be compared."""
+        files = {}
+        for file in sorted(os.listdir(self.path(name))):
+            with open(os.path.join(self.path(name), file), 'rb') as content:
+                files[file] = content.read()
+        return files
+
+
+def moved(source, destination):
+    """After a migration: the guest is there and not here, and its TPM is the same."""
+    wait_status(source, 'completed')
+    wait_status(destination, 'completed')
+    assert run_status(source) == 'postmigrate', run_status(source)
+    assert run_status(destination) == 'running', run_status(destination)
+
+
+# ---- transports ----
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(('::1', 0))
+    except OSError:
+        return False
+    return True
+
+
+def by_transport(program, incoming, uri, two_way):
+    """@DIR@ stands for the directory, @PORT@ for the port the destination says it has."""
+    if '::1' in uri and not has_ipv6():
+        raise Skip('no IPv6 on the loopback interface')
+    with Machines(program) as machines:
+        incoming, uri = (text.replace('@DIR@', machines.directory) for text in (incoming, uri))
+        source = machines.start('a')
+        driver = started(source)
+        tpm2.pcr_extend(driver.command, 10, uri)
+        value = tpm2.pcr_read(driver.command, 10)
+        assert status(source) == 'none'
+        if two_way:
+            destination = machines.start('b', '-incoming', incoming)
+            assert run_status(destination) == 'inmigrate'
+            now = execute(destination, 'query-migrate')
+            assert now['status'] == 'setup', now
+            if '@PORT@' in uri:
+                uri = uri.replace('@PORT@', now['socket-address'][0]['port'])
+        assert execute(source, 'migrate', uri=uri) == {}
+        if not two_way:
+            wait_status(source, 'completed')
+            destination = machines.start('b', '-incoming', incoming)
+        moved(source, destination)
+        assert tpm2.pcr_read(Tis(destination.qtest).command, 10) == value
+        assert machines.left() == (['vm'] if not two_way else []), machines.left()
+
+
+def deferred(program):
+    with Machines(program) as machines:
+        source, destination = machines.start('a'), machines.start('b', '-incoming', 'defer')
+        started(source)
+        uri = f'unix:{machines.path("socket")}'
+        assert (run_status(destination), status(destination)) == ('inmigrate', 'none')
+        refused(source, "'-incoming' was not specified", 'migrate-incoming', uri=uri)
+        refused(destination, 'Guest is waiting for an incoming migration', 'migrate', uri=uri)
+        refused(destination, 'unknown migration protocol: pigeon', 'migrate-incoming', uri='pigeon')
+        execute(destination, 'migrate-incoming', uri=uri)
+        refused(destination, 'already been started', 'migrate-incoming', uri=uri)
+        execute(source, 'migrate', uri=uri)
+        moved(source, destination)
+        assert machines.left() == [], machines.left()
+
+
+def pass_fd(machine, name, fd):
+    line = b'{"execute":"getfd","arguments":{"fdname":"%s"}}\n' % name.encode()
+    machine.qmp.lines.sock.sendmsg(
+        [line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))])
+    reply = machine.qmp.receive()
+    assert reply == {'return': {}}, reply
+
+
+def by_descriptor(program, pair):
+    """By a name the source's monitor was given it under, and by its number at the destination."""
+    with Machines(program) as machines:
+        reader, writer = pair()
+        source = machines.start('a')
+        value = tpm2.pcr_read(started(source).command, 0)
+        pass_fd(source, 'way', writer)
+        os.close(writer)
+        refused(source, "File descriptor named 'none' not found", 'closefd', fdname='none')
+        refused(source, "named 'none' has not been found", 'migrate', uri='fd:none')
+        refused(source, 'No file descriptor supplied', 'getfd', fdname='empty')
+        destination = machines.start('b', '-incoming', f'fd:{reader}', pass_fds=[reader])
+        os.close(reader)
+        execute(source, 'migrate', uri='fd:way')
+        moved(source, destination)
+        assert tpm2.pcr_read(Tis(destination.qtest).command, 0) == value
+
+
+def socket_pair():
+    return [end.detach() for end in socket.socketpair()]
+
+
+def events(program):
+    with Machines(program) as machines:
+        path = machines.path('socket')
+        source, destination = machines.start('a'), machines.start('b', '-incoming', f'unix:{path}')
+        started(source)
+        execute(source, 'migrate-set-capabilities',
+                capabilities=[{'capability': 'events', 'state': True}])
+        refused(source, "'multifd' is not there", 'migrate-set-capabilities',
+                capabilities=[{'capability': 'multifd', 'state': True}])
+        assert {'capability': 'events', 'state': True} in execute(source,
+                                                                  'query-migrate-capabilities')
+        execute(source, 'migrate-set-parameters', **{'max-bandwidth': 1 << 30})
+        refused(source, "'speed' is unexpected", 'migrate-set-parameters', speed=1)
+        execute(source, 'migrate', uri=f'unix:{path}')
+        moved(source, destination)
+        seen = [event['data'].get('status', event['event']) for event in source.qmp.events]
+        assert seen == ['setup', 'active', 'STOP', 'completed'], seen
+        seen = [event['data'].get('status', event['event']) for event in destination.qmp.events]
+        assert seen == ['active', 'RESUME', 'completed'], seen
+
+
+def stopped_stays_stopped(program):
+    """As in QEMU: a guest that was stopped is so where it comes to, until `cont`."""
+    with Machines(program) as machines:
+        source = machines.start('a')
+        value = tpm2.pcr_read(started(source).command, 0)
+        execute(source, 'stop')
+        assert run_status(source) == 'paused'
+        execute(source, 'migrate', uri=f'file:{machines.path("vm")}')
+        wait_status(source, 'completed')
+        destination = machines.start('b', '-incoming', f'file:{machines.path("vm")}')
+        wait_status(destination, 'completed')
+        assert run_status(destination) == 'paused'
+        execute(destination, 'cont')
+        assert run_status(destination) == 'running'
+        assert tpm2.pcr_read(Tis(destination.qtest).command, 0) == value
+
+
+# ---- all of a TPM ----
+
+def fill(run):
+    """Something of every kind."""
+    made = {}
+    for pcr in (0, 7, 16):
+        tpm2.pcr_extend(run, pcr, f'event {pcr}')
+    tpm2.nv_define(run, 8)
+    tpm2.nv_write(run, b'nonsense')
+    made['sealed'] = tpm2.seal(run, SECRET, 7)
+    made['session'] = tpm2.start_session(run)
+    tpm2.policy_pcr(run, made['session'], 16)
+    return made
+
+
+def look(run, made):
+    """All of it, to be compared."""
+    return ([tpm2.pcr_read(run, pcr) for pcr in range(24)], tpm2.nv_read(run, 8),
+            tpm2.policy_digest(run, made['session']), tpm2.read_public(run, made['sealed']))
+
+
+def two_tpms(machines, kind):
+    if kind == 'libtpms':
+        return 'a', 'b'
+    swtpms = []
+    for name in ('a', 'b'):
+        os.makedirs(machines.path(name), exist_ok=True)
+        swtpms.append(machines.enter_context(Swtpm('2.0', machines.path(name))))
+    return [emulator(swtpm) for swtpm in swtpms]
+
+
+def all_is_equal(program, kind):
+    with Machines(program) as machines:
+        first, second = two_tpms(machines, kind)
+        path = machines.path('socket')
+        source = machines.start(first)
+        destination = machines.start(second, '-incoming', f'unix:{path}')
+        run = started(source).command
+        made = fill(run)
+        seen = look(run, made)
+        source.qtest.ok('write 0x12345 4 0xdeadbeef')
+        execute(source, 'migrate', uri=f'unix:{path}')
+        moved(source, destination)
+        run = Tis(destination.qtest).command
+        assert look(run, made) == seen
+        assert tpm2.unseal(run, made['sealed'], 7) == SECRET
+        assert destination.qtest.request('read 0x12345 4') == 'OK 0xdeadbeef'
+        assert machines.left() == [], machines.left()
+
+
+def command_under_way(program, kind, incoming='unix:@DIR@/s'):
+    """It is begun at the source, and its response is read at the destination."""
+    with Machines(program) as machines:
+        first, second = two_tpms(machines, kind)
+        uri = incoming.replace('@DIR@', machines.directory)
+        source, destination = machines.start(first), machines.start(second, '-incoming', uri)
+        driver = started(source)
+        driver.send(tpm2.CREATE_PRIMARY_RSA)
+        driver.go()
+        execute(source, 'migrate', uri=uri)
+        moved(source, destination)
+        driver = Tis(destination.qtest)
+        response = driver.receive()
+        assert tpm2.code_of(response) == 0, response.hex()
+        driver.write(Tis.STS, Tis.READY)
+        public = tpm2.read_public(driver.command, int.from_bytes(response[10:14], 'big'))
+        assert public[2:14] in response, public.hex()
+
+
+# ---- other devices ----
+
+class I2cDriver:
+    """The same steps as the others have."""
+
+    def __init__(self, qtest):
+        self.i2c = I2c(qtest)
+
+    def request(self):
+        self.i2c.request()
+
+    def command(self, command):
+        self.i2c.send(command)
+        self.i2c.go()
+        return self.i2c.receive()
+
+
+def device_moves(program, arch, options, device):
+    program = program if arch == 'x86_64' else ARCHES[arch].machine(program)[0]
+    with Machines(program) as machines:
+        path = machines.path('s')
+        device_options = ['-device', options]
+        source = machines.start('a', device=device_options)
+        destination = machines.start('b', '-incoming', f'unix:{path}', device=device_options)
+        driver = device(source.qtest)
+        if isinstance(driver, Spapr):
+            driver.open()
+        else:
+            driver.request()
+        tpm2.startup(driver.command)
+        tpm2.pcr_extend(driver.command, 3, options)
+        value = tpm2.pcr_read(driver.command, 3)
+        execute(source, 'migrate', uri=f'unix:{path}')
+        moved(source, destination)
+        there = device(destination.qtest)
+        if isinstance(driver, Spapr):
+            there.next = driver.next
+        assert tpm2.pcr_read(there.command, 3) == value
+
+
+def hypercall_under_way(program):
+    """What the queue is told at the destination is of a command that was sent at the source."""
+    program = ARCHES['ppc64'].machine(program)[0]
+    with Machines(program) as machines:
+        path = machines.path('s')
+        device = ['-device', 'tpm-spapr,tpmdev=t']
+        source = machines.start('a', device=device)
+        destination = machines.start('b', '-incoming', f'unix:{path}', device=device)
+        driver = Spapr(source.qtest)
+        driver.open()
+        tpm2.startup(driver.command)
+        assert driver.send(tpm2.CREATE_PRIMARY_RSA) == 0
+        execute(source, 'migrate', uri=f'unix:{path}')
+        moved(source, destination)
+        there = Spapr(destination.qtest)
+        there.next = driver.next
+        assert tpm2.code_of(there.receive()) == 0
+
+
+# ---- QEMU's TPM document ----
+
+def document(program):
+    """Its lines, word for word, but for the disk and the display."""
+    with Machines(program) as machines:
+        state = machines.path('mytpm1')
+        os.makedirs(state)
+        swtpm = ['swtpm', 'socket', '--tpmstate', f'dir={state}', '--ctrl',
+                 f'type=unixio,path={state}/swtpm-sock', '--log', 'level=20', '--tpm2']
+        line = [program, '-display', 'none', '-accel', 'kvm', '-m', '1024', '-boot', 'd', '-chardev',
+                f'socket,id=chrtpm,path={state}/swtpm-sock', '-tpmdev',
+                'emulator,id=tpm0,chardev=chrtpm', '-device', 'tpm-tis,tpmdev=tpm0', '-monitor',
+                'stdio', '-qtest', f'unix:{machines.path("q")},server=on,wait=off']
+
+        def start_swtpm():
+            if not shutil.which('swtpm'):
+                raise Skip('no swtpm; install the package swtpm')
+            process = harness.start_process(swtpm, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            machines.callback(harness.end_process, process)
+            wait_for(lambda: harness.is_listening(f'{state}/swtpm-sock'), 'socket of swtpm')
+            return process
+
+        def start_machine(*extra):
+            process = harness.start_process(line + list(extra), stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, cwd=machines.directory)
+            machines.callback(harness.end_process, process)
+            wait_for(lambda: harness.is_listening(machines.path('q')), 'socket of the machine')
+            sock = machines.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(machines.path('q'))
+            return process, harness.QTest(sock)
+
+        first = start_swtpm()
+        machine, qtest = start_machine()
+        driver = Tis(qtest)
+        driver.request()
+        tpm2.startup(driver.command)
+        made = fill(driver.command)
+        seen = look(driver.command, made)
+        output = machine.communicate(b'migrate "exec:cat > testvm.bin"\ninfo migrate\nquit\n',
+                                     DEADLINE_S)[0].decode()
+        assert machine.returncode == 0 and 'Migration status: completed' in output, output
+        harness.end_process(first)
+
+        start_swtpm()
+        machine, qtest = start_machine('-incoming', 'exec:cat < testvm.bin')
+        assert qtest.request('endianness') == 'OK little'
+        driver = Tis(qtest)
+        wait_for(lambda: driver.read(Tis.ACCESS) & 0xA0 == 0xA0, 'the locality of the guest')
+        assert look(driver.command, made) == seen
+        output = machine.communicate(b'info status\nquit\n', DEADLINE_S)[0].decode()
+        assert machine.returncode == 0 and 'VM status: running' in output, output
+        assert machines.left() == ['testvm.bin'], machines.left()
+
+
+# ---- what fails ----
+
+def stays(source, driver, value, text):
+    """The migration has failed, and the guest has its TPM."""
+    wait_status(source, 'failed')
+    reason = execute(source, 'query-migrate')['error-desc']
+    assert text in reason, reason
+    assert run_status(source) == 'running', run_status(source)
+    assert tpm2.pcr_read(driver.command, 10) == value
+    assert f'failed ({reason})' in human(source, 'info migrate')
+
+
+def prepared(machines, *options):
+    """A source with something in its memory that no socket takes at once."""
+    source = machines.start('a', *options)
+    driver = started(source)
+    tpm2.pcr_extend(driver.command, 10, 'measured')
+    source.qtest.ok(f'memset 0x100000 {4 << 20} 0x5a')
+    return source, driver, tpm2.pcr_read(driver.command, 10)
+
+
+def failures(program):
+    with Machines(program) as machines:
+        source, driver, value = prepared(machines)
+        missing = machines.path('none')
+        with socket.socket() as closed:
+            closed.bind(('127.0.0.1', 0))
+            port = closed.getsockname()[1]
+            for uri, text in ((f'unix:{missing}', 'No such file or directory'),
+                              (f'tcp:127.0.0.1:{port}', 'Connection refused'),
+                              ('exec:exit 3', 'Child process exited with code 3'),
+                              ('exec:cat > /dev/full', 'Child process exited with code 1'),
+                              ('file:/dev/full', 'No space left on device')):
+                execute(source, 'migrate', uri=uri)
+                stays(source, driver, value, text)
+        for uri, text in (('pigeon:home', 'unknown migration protocol'),
+                          ('tcp:localhost', 'write tcp:HOST:PORT'),
+                          ('tcp:127.0.0.1:http', 'the port as a number'),
+                          ('unix:' + 'x' * 200, 'the path of a UNIX socket has 1 to 107 bytes'),
+                          (f'file:{missing}/vm', 'No such file or directory'),
+                          ('fd:999', 'is not open'), ('fd:2', 'none of the standard descriptors')):
+            refused(source, text, 'migrate', uri=uri)
+            assert run_status(source) == 'running'
+        assert tpm2.pcr_read(driver.command, 10) == value
+        assert machines.left() == [], machines.left()
+
+
+def full_disk(program):
+    """A file that cannot be written whole does not take the place of one that is."""
+    with Machines(program) as machines:
+        source, driver, value = prepared(machines, '-snapshot-dir', machines.directory)
+        with open(machines.path('vm'), 'w', encoding='ascii') as file:
+            file.write('old')
+        limits = resource.prlimit(source.process.pid, resource.RLIMIT_FSIZE, (1 << 20, -1))
+        execute(source, 'migrate', uri=f'file:{machines.path("vm")}')
+        stays(source, driver, value, 'File too large')
+        assert 'File too large' in human(source, 'savevm one')
+        assert machines.left() == ['vm'], machines.left()
+        with open(machines.path('vm'), encoding='ascii') as file:
+            assert file.read() == 'old'
+        resource.prlimit(source.process.pid, resource.RLIMIT_FSIZE, limits)
+        execute(source, 'migrate', uri=f'file:{machines.path("vm")}')
+        wait_status(source, 'completed')
+        assert machines.left() == ['vm'], machines.left()
+
+
+def destination_does_not_read(program):
+    """QMP goes on; the migration ends when it is cancelled, or by its timeout."""
+    with Machines(program) as machines, socket.socket(socket.AF_UNIX) as listener:
+        source, driver, value = prepared(machines, '-snapshot-dir', machines.directory)
+        listener.bind(machines.path('s'))
+        listener.listen(8)
+        execute(source, 'migrate', uri=f'unix:{machines.path("s")}')
+        wait_for(lambda: execute(source, 'query-migrate')['ram']['transferred'], 'bytes')
+        assert run_status(source) == 'finish-migrate'
+        refused(source, "There's a migration process in progress", 'migrate', uri='exec:true')
+        refused(source, 'use migrate_cancel', 'cont')
+        refused(source, 'a migration has it', 'x-snapshot-load', name='any')
+        execute(source, 'migrate_cancel')
+        assert (status(source), run_status(source)) == ('cancelled', 'running')
+        assert tpm2.pcr_read(driver.command, 10) == value
+        seen = [event['data'].get('status', event['event']) for event in source.qmp.events]
+        assert seen[-3:] == ['cancelling', 'RESUME', 'cancelled'], seen
+        execute(source, 'migrate-set-parameters', **{'x-timeout': 100})
+        assert execute(source, 'query-migrate-parameters')['x-timeout'] == 100
+        execute(source, 'migrate', uri=f'unix:{machines.path("s")}')
+        stays(source, driver, value, 'nothing has happened for 100 ms')
+
+
+def destination_goes(program):
+    """Whether it has read nothing, a part, or all, as long as it has not said that it has loaded."""
+    with Machines(program) as machines, socket.socket(socket.AF_UNIX) as listener:
+        source, driver, value = prepared(machines)
+        listener.bind(machines.path('s'))
+        listener.listen(8)
+        for size, answer, text in ((0, b'', ''), (1 << 20, b'', ''), (5 << 20, b'', 'not loaded'),
+                                   (5 << 20, b'failed no room\n', 'has not loaded it: no room'),
+                                   (5 << 20, b'what?\n', 'means nothing'),
+                                   (0, b'loaded\n', 'means nothing')):
+            execute(source, 'migrate', uri=f'unix:{machines.path("s")}')
+            peer = listener.accept()[0]
+            while size > 0:
+                peer.settimeout(0.2 if size < 1 << 20 else DEADLINE_S)
+                try:
+                    size -= len(peer.recv(1 << 20))
+                except TimeoutError:
+                    break
+            peer.sendall(answer)
+            if answer:
+                wait_status(source, 'failed')
+            peer.close()
+            stays(source, driver, value, text)
+
+
+def cancelled_command(program):
+    """While the TPM is at work, too; its command goes on as if nothing had been."""
+    with Machines(program) as machines:
+        source, driver, value = prepared(machines)
+        driver.send(tpm2.CREATE_PRIMARY_RSA)
+        driver.go()
+        execute(source, 'migrate', uri='exec:cat > /dev/null')
+        execute(source, 'migrate_cancel')
+        assert status(source) in ('cancelled', 'completed')
+        assert status(source) == 'cancelled', 'the TPM has been too fast for this test'
+        assert tpm2.code_of(driver.receive()) == 0
+        driver.write(Tis.STS, Tis.READY)
+        assert tpm2.pcr_read(driver.command, 10) == value
+
+
+def other_destination(program):
+    """One that is not the same refuses, says so on both sides, and has changed nothing."""
+    with Machines(program) as machines:
+        source, driver, value = prepared(machines)
+        for options, device, text in (([], ['-device', 'tpm-crb,tpmdev=t'], 'state is that of a '
+                                       'tpm-tis and this device is a tpm-crb'),
+                                      (['-m', '32'], TIS, 'give the same -m')):
+            path = machines.path('s')
+            process = harness.start_process(
+                [program] + libtpms(machines.directory, 'b') + device + options
+                + ['-incoming', f'unix:{path}'], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+            machines.callback(harness.end_process, process)
+            wait_for(lambda: harness.is_listening(path), 'destination')
+            before = machines.state_of('b')
+            execute(source, 'migrate', uri=f'unix:{path}')
+            stays(source, driver, value, text)
+            said = process.communicate(timeout=DEADLINE_S)[1].decode()
+            assert process.returncode == 1, said
+            assert 'load of migration failed: ' in said and text in said, said
+            assert machines.state_of('b') == before
+        assert machines.left() == [], machines.left()
+
+
+def bad_streams(program):
+    """Each ends the destination with status 1 and a text; its TPM's state is as it was."""
+    with Machines(program) as machines:
+        with machines.start('b') as once:
+            started(once)
+        before = machines.state_of('b')
+        source, _, _ = prepared(machines)
+        execute(source, 'migrate', uri=f'file:{machines.path("vm")}')
+        wait_status(source, 'completed')
+        with open(machines.path('vm'), 'rb') as file:
+            good = file.read()
+        tpm = good.rindex(b'TPM ')
+        cases = [
+            (b'', 'ended before it was whole'), (good[:-1], 'ended before it was whole'),
+            (good[:1000], 'ended before it was whole'), (b'QEVM' * 10, 'must begin with TPMDEVMM'),
+            (good[:8] + b'\x02' + good[9:], 'version 2'),
+            (good[:tpm + 4] + b'\xff' * 4 + good[tpm + 8:], "section 'TPM ' of 4294967295 bytes"),
+            (good[:tpm] + b'WHAT' + good[tpm + 4:], "section 'WHAT'"),
+            (good[:tpm + 100] + bytes([good[tpm + 100] ^ 1]) + good[tpm + 101:], ''),
+            (good[:20] + good[20:].replace(b'x86_64', b'x86_65', 1), ''),
+            (good.replace(b'PAGE', b'PAPR', 1), "section 'PAPR' of 4104 bytes; it can have 25")]
+        for number, (content, text) in enumerate(cases):
+            with open(machines.path('bad'), 'wb') as file:
+                file.write(content)
+            said = machines.fails('b', '-incoming', f'exec:cat < {machines.path("bad")}')
+            assert 'load of migration failed: ' in said and text in said, f'{number}: {said}'
+            assert machines.state_of('b') == before, number
+        for uri, text in (('unix:/', ''), ('exec:exit 3', 'exited with code 3'),
+                          ('file:/nowhere/vm', 'No such file or directory'),
+                          ('fd:999', 'is not open'), ('pigeon', 'unknown migration protocol')):
+            said = machines.fails('b', '-incoming', uri)
+            assert text in said, said
+        machines.start('b')
+
+
+# ---- snapshots ----
+
+def snapshots(program, kind):
+    """The secret that only the TPM of that moment gives is there again, whatever was done since."""
+    with Machines(program) as machines:
+        os.mkdir(machines.path('shots'))
+        tpm = two_tpms(machines, kind)[0]
+        machine = machines.start(tpm, '-snapshot-dir', machines.path('shots'))
+        run = started(machine).command
+        made = fill(run)
+        seen = look(run, made)
+        machine.qtest.ok('write 0x1000 2 0x1234')
+        assert 'no snapshot available' in human(machine, 'info snapshots')
+        assert human(machine, 'savevm one') == ''
+        assert run_status(machine) == 'running'
+        execute(machine, 'x-snapshot-save', name='two')
+        assert tpm2.unseal(run, made['sealed'], 7) == SECRET
+        tpm2.pcr_extend(run, 7, 'later')
+        tpm2.nv_write(run, b'otherone')
+        assert tpm2.unseal(run, made['sealed'], 7) is None
+        tpm2.flush(run, made['sealed'])
+        machine.qtest.ok('write 0x1000 2 0x4321')
+        assert human(machine, 'loadvm one') == ''
+        assert machine.qtest.request('read 0x1000 2') == 'OK 0x1234'
+        assert look(run, made) == seen
+        assert tpm2.unseal(run, made['sealed'], 7) == SECRET
+        assert human(machine, 'info snapshots') == 'one\ntwo\n'
+        assert execute(machine, 'x-query-snapshots') == ['one', 'two']
+        assert human(machine, 'delvm one') == ''
+        assert 'does not exist' in human(machine, 'loadvm one')
+        refused(machine, 'does not exist', 'x-snapshot-delete', name='one')
+        for name in ('', '.', '../two', '-x', 'a/b', 'x' * 65):
+            refused(machine, "cannot be a snapshot's name", 'x-snapshot-load', name=name)
+        with open(os.path.join(machines.path('shots'), 'bad.tpmdev'), 'wb') as file:
+            file.write(b'TPMDEVMM')
+        refused(machine, 'bad.tpmdev: saved machine: ', 'x-snapshot-load', name='bad')
+        assert look(run, made) == seen
+        execute(machine, 'x-snapshot-load', name='two')
+        assert sorted(os.listdir(machines.path('shots'))) == ['bad.tpmdev', 'two.tpmdev']
+
+
+def snapshot_of_a_command(program):
+    """Each time it is loaded the guest waits for the same response."""
+    with Machines(program) as machines:
+        os.mkdir(machines.path('shots'))
+        machine = machines.start('a', '-snapshot-dir', machines.path('shots'))
+        driver = started(machine)
+        driver.send(tpm2.CREATE_PRIMARY_RSA)
+        driver.go()
+        assert human(machine, 'savevm at-work') == ''
+        first = driver.receive()
+        driver.write(Tis.STS, Tis.READY)
+        assert human(machine, 'loadvm at-work') == ''
+        assert driver.receive() == first
+        without = machines.start('b')
+        refused(without, 'start the machine with -snapshot-dir DIR', 'x-snapshot-save', name='x')
+
+
+# ---- two hosts ----
+
+NAMESPACES = ['unshare', '--user', '--map-root-user', '--net', '--kill-child', '--fork']
+
+
+def two_hosts(program):
+    """Two network namespaces and a wire between them; this program is started anew in the first."""
+    if not shutil.which('ip') or not shutil.which('nsenter'):
+        raise Skip('no ip or nsenter; install the packages iproute2 and util-linux')
+    if subprocess.run(NAMESPACES + ['true'], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip('no network namespaces; they need a kernel with user namespaces, or root')
+    result = subprocess.run(NAMESPACES + [sys.executable, os.path.abspath(__file__), '--machine',
+                                          program, '--inside'], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, timeout=4 * DEADLINE_S, check=False)
+    text = result.stdout.decode()
+    skipped = re.search(r'^SKIP (.*)$', text, re.M)
+    if skipped:
+        raise Skip(skipped[1])
+    assert result.returncode == 0, text
+
+
+def wire(other):
+    """Between this namespace, 10.77.0.1, and that of a process, 10.77.0.2."""
+    there = ['nsenter', '-t', str(other), '-n']
+    lines = (['ip', 'link', 'add', 'w0', 'type', 'veth', 'peer', 'name', 'w1', 'netns', str(other)],
+             ['ip', 'addr', 'add', '10.77.0.1/24', 'dev', 'w0'], ['ip', 'link', 'set', 'w0', 'up'],
+             there + ['ip', 'addr', 'add', '10.77.0.2/24', 'dev', 'w1'],
+             there + ['ip', 'link', 'set', 'w1', 'up'])
+    for line in lines:
+        result = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if result.returncode:
+            print(f'SKIP {" ".join(line)}: {result.stdout.decode().strip()}')
+            sys.exit(0)
+
+
+def inside(program):
+    """A guest goes from one host to the other, in the middle of its commands, and back again."""
+    with Machines(program) as machines:
+        holder = harness.start_process(['unshare', '--net', 'sleep', '1000'])
+        machines.callback(harness.end_process, holder)
+        own = os.readlink('/proc/self/ns/net')
+        wait_for(lambda: os.readlink(f'/proc/{holder.pid}/ns/net') != own, 'second namespace')
+        wire(holder.pid)
+        there = ['nsenter', '-t', str(holder.pid), '-n', program]
+        source = machines.start('a')
+        driver = started(source)
+        value = None
+        for hop in range(2):
+            prefix, host = ((there, '10.77.0.2'), ([program], '10.77.0.1'))[hop]
+            destination = machines.enter_context(
+                Machine([prefix[0]] + prefix[1:] + libtpms(machines.directory, f'b{hop}') + TIS
+                        + ['-incoming', f'tcp:{host}:4444'], form=None if hop else INSIDE_FORM))
+            for number in range(8):
+                tpm2.pcr_extend(driver.command, 10, f'{hop} {number}')
+            value = tpm2.pcr_read(driver.command, 10)
+            driver.send(tpm2.CREATE_PRIMARY_RSA)
+            driver.go()
+            execute(source, 'migrate', uri=f'tcp:{host}:4444')
+            moved(source, destination)
+            source, driver = destination, Tis(destination.qtest)
+            response = driver.receive()
+            assert tpm2.code_of(response) == 0, response.hex()
+            driver.write(Tis.STS, Tis.READY)
+            tpm2.flush(driver.command, int.from_bytes(response[10:14], 'big'))
+            assert tpm2.pcr_read(driver.command, 10) == value
+
+
+# nsenter's own words come first.
+INSIDE_FORM = ['EXTRA'] + harness.LIBQTEST_7_2[:-1]
+
+
+TRANSPORTS = {
+    'unix': ('unix:@DIR@/s', 'unix:@DIR@/s', True),
+    'tcp': ('tcp:127.0.0.1:0', 'tcp:127.0.0.1:@PORT@', True),
+    'tcp without a host, over IPv6': ('tcp::0', 'tcp:[::1]:@PORT@', True),
+    'exec to a file': ('exec:cat < @DIR@/vm', 'exec:cat > @DIR@/vm', False),
+    'file': ('file:@DIR@/vm', 'file:@DIR@/vm', False),
+}
+
+DEVICES = {
+    'tpm-crb': ('x86_64', 'tpm-crb,tpmdev=t', Crb),
+    'tpm-crb with its buffer on a page':
+        ('x86_64', 'tpm-crb,tpmdev=t,buffer=page,buffer-address=0xfed60000,localities=on', Crb),
+    'tpm-spapr': ('ppc64', 'tpm-spapr,tpmdev=t', Spapr),
+    'tpm-tis-i2c': ('arm', 'tpm-tis-i2c,tpmdev=t,bus=aspeed.i2c.bus.10,address=0x2e', I2cDriver),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--machine', required=True, help='the machine under test')
+    parser.add_argument('--inside', action='store_true', help='within a network namespace')
+    parser.add_argument('--only', help='of which tests the name has this in it')
+    arguments = parser.parse_args()
+    program = os.path.abspath(arguments.machine)
+    if arguments.inside:
+        inside(program)
+        return 0
+    tap = Tap()
+    tests = [(f'by {name}', by_transport, *how) for name, how in TRANSPORTS.items()]
+    tests += [
+        ('by defer and migrate-incoming', deferred),
+        ('by a socket that was handed over', by_descriptor, socket_pair),
+        ('by a pipe that was handed over', by_descriptor, os.pipe),
+        ('events, capabilities and parameters', events),
+        ('a stopped guest stays stopped', stopped_stays_stopped),
+    ]
+    for kind in ('libtpms', 'swtpm'):
+        tests += [(f'PCRs, NV, objects and sessions are equal, {kind}', all_is_equal, kind),
+                  (f'a command under way, {kind}', command_under_way, kind),
+                  (f'snapshots, {kind}', snapshots, kind)]
+    tests += [(name + ' moves', device_moves, *how) for name, how in DEVICES.items()]
+    tests += [
+        ('a hypercall under way', hypercall_under_way),
+        ("the sequence of QEMU's TPM document", document),
+        ('failures leave the guest where it is', failures),
+        ('a full disk', full_disk),
+        ('a destination that does not read', destination_does_not_read),
+        ('a destination that goes', destination_goes),
+        ('cancelled while the TPM is at work', cancelled_command),
+        ('a destination that is not the same', other_destination),
+        ('streams that are none', bad_streams),
+        ('a snapshot of a command under way', snapshot_of_a_command),
+        ('two hosts', two_hosts),
+    ]
+    for name, function, *rest in tests:
+        if not arguments.only or arguments.only in name:
+            begin = time.monotonic()
+            tap.run(name, function, program, *rest)
+            if arguments.only or os.environ.get('TIMES'):
+                print(f'# {time.monotonic() - begin:.2f} s')
+    return tap.done()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
