@@ -15,12 +15,15 @@ static TPMBackend *open_emulator(const char *directory, TPMVersion version, GErr
     return tpmdev_backend_emulator_new(&config, error);
 }
 
-/* A front end of each kind; libtpms-moves has the others, with the same TPMs. */
+/*
+ * Front ends that differ in what they do with a TPM; libtpms-moves has the others, with the same
+ * TPMs. A TPM 1.2 makes an RSA key at every power-on: real-state moves one.
+ */
 static bool is_wanted(const Subject *subject)
 {
     switch (subject->interface) {
     case TPM_INTERFACE_TIS:
-        return subject->drtm;
+        return subject->drtm && subject->version == TPM_VERSION_2_0;
     case TPM_INTERFACE_CRB:
         return subject->localities;
     case TPM_INTERFACE_SPAPR:
