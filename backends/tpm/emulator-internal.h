@@ -341,6 +341,9 @@ void tpm_emulator_report_failure(Emulator *emulator, GError *error);
 /* Close the connection, report the failure, and be on the way back. Takes the error. */
 void tpm_emulator_break(Emulator *emulator, GError *error);
 
+/* Report the failure, and power-cycle the TPM on the connection there is. Takes the error. */
+void tpm_emulator_start_over(Emulator *emulator, GError *error);
+
 /* A command or a message has had no answer for too long. */
 void tpm_emulator_data_timed_out(Emulator *emulator, unsigned timeout_ms);
 void tpm_emulator_request_timed_out(Emulator *emulator, unsigned timeout_ms);

@@ -135,6 +135,14 @@ void tpm_emulator_report_failure(Emulator *emulator, GError *error)
     }
 }
 
+void tpm_emulator_start_over(Emulator *emulator, GError *error)
+{
+    fail(emulator, error, TPM_LINK_RESYNCHRONISING);
+    emulator->retry_ms = 0;
+    emulator->returning = true;
+    tpm_emulator_power_cycle(emulator);
+}
+
 /* ---- deadlines that have passed ---- */
 
 void tpm_emulator_request_timed_out(Emulator *emulator, unsigned timeout_ms)

@@ -12,8 +12,8 @@
  * than a power cycle of the TPM that was there: its volatile state is stored before, and the way
  * back resumes it. But swtpm keeps what it took before the refusal, when it was swtpm that refused
  * and not libtpms (measured, 0.7.1), and an INIT would make a TPM of it. Therefore the connection
- * is dropped, and on the next one nothing starts before libtpms was given a state it must refuse,
- * upon which it forgets all it was given.
+ * is dropped, unless there will be no other, and nothing starts then before libtpms was given a
+ * state it must refuse, upon which it forgets all it was given.
  *
  * A permanent part without anything in it is never sent: swtpm makes a TPM of it whose seeds are
  * the same everywhere (measured, 0.7.1, 0.10.2).
@@ -362,10 +362,17 @@ void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t
         emulator->move.incoming->writer, message, is_set ? " of the part " : "", part, result,
         is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
 
-    if (emulator->powered || emulator->step == STEP_INIT) {
+    bool was_there = emulator->powered || emulator->step == STEP_INIT;
+    bool keeps = !tpm_swtpm_peer_comes_again(emulator->peer) && !emulator->outgoing;
+
+    if (was_there && keeps) {
+        tpm_emulator_start_over(emulator, error);
+    } else if (was_there) {
         tpm_emulator_break(emulator, error); /* the way back leads to the TPM that was there */
     } else {
-        tpm_emulator_disconnect(emulator); /* the first start connects */
+        if (!keeps) {
+            tpm_emulator_disconnect(emulator); /* the first start connects */
+        }
         emulator->goal = GOAL_STARTED;
         refuse(emulator, error);
     }

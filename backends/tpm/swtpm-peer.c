@@ -357,6 +357,11 @@ SwtpmPeerOutcome tpm_swtpm_peer_connect(SwtpmPeer *peer, int *control_fd, int *d
     return path_connect(peer, control_fd, data_fd, error);
 }
 
+bool tpm_swtpm_peer_comes_again(const SwtpmPeer *peer)
+{
+    return peer->way != SWTPM_BY_FDS;
+}
+
 void tpm_swtpm_peer_keep_data(SwtpmPeer *peer, int fd)
 {
     if (peer->launch) {

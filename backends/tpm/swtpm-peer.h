@@ -40,6 +40,9 @@ const char *tpm_swtpm_peer_name(const SwtpmPeer *peer);
 SwtpmPeerOutcome tpm_swtpm_peer_connect(SwtpmPeer *peer, int *control_fd, int *data_fd,
                                         GError **error);
 
+/* Can it be connected to anew? Not if all there ever was is a pair of descriptors. */
+bool tpm_swtpm_peer_comes_again(const SwtpmPeer *peer);
+
 /*
  * The peer's end of the data channel was handed over with SET_DATAFD; takes it. That of a swtpm
  * that was started stays open until it is known how that has ended.

@@ -455,6 +455,42 @@ static void test_a_spawned_swtpm_survives_a_refusal(void **state)
     end(target);
 }
 
+/* There is no second connection through a descriptor, and it is kept. */
+static void test_a_descriptor_survives_a_refusal(void **state)
+{
+    Swtpm *source = new_started(false, SOME_KEY);
+    Swtpm *target = swtpm_new();
+
+    (void)state;
+    swtpm_launch(target, false);
+    target->config.fds[0] = swtpm_connect(target->path);
+    target->config.n_fds = 1;
+    swtpm_attach(target);
+    swtpm_bind(target);
+    g_autofree TPMState *saved = save(source);
+    TPMState mixed = *saved;
+
+    assert_refused(target, saved, "it is encrypted and this swtpm has no key");
+    swtpm_start(target);
+    assert_int_equal(run(target, STARTUP_2_0), 0);
+    g_autofree TPMState *before = save(target);
+
+    tpm_backend_resume(target->backend);
+    make_history(target);
+    g_autoptr(GBytes) pcrs = ask(target, PCRS_2_0);
+    g_autoptr(GBytes) digest = ask(target, POLICY_DIGEST);
+    g_autoptr(GBytes) nv = ask(target, NV_READ);
+
+    mixed.permanent = before->permanent; /* is taken, and has no NV */
+    assert_refused(target, &mixed, "part volatile with result Dh");
+    wait_recovered(target);
+    assert_same(pcrs, target, PCRS_2_0);
+    assert_same(digest, target, POLICY_DIGEST);
+    assert_same(nv, target, NV_READ);
+    end(source);
+    end(target);
+}
+
 /* Nothing is sent: the TPM that is there goes on without a failure. */
 static void refused_unsent(Swtpm *target, const TPMState *state, const char *words)
 {
@@ -526,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_parts_of_two_tpms_are_refused),
         cmocka_unit_test(test_a_damaged_volatile_part_is_refused),
         cmocka_unit_test(test_a_spawned_swtpm_survives_a_refusal),
+        cmocka_unit_test(test_a_descriptor_survives_a_refusal),
         cmocka_unit_test(test_what_can_be_no_state_is_not_sent),
         cmocka_unit_test(test_a_deleted_permanent_file_is_found_out),
     };
