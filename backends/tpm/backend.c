@@ -540,6 +540,8 @@ TPMBackendLink tpm_backend_get_link(TPMBackend *backend, char **message)
     g_mutex_lock(&backend->lock);
     TPMBackendLink link = backend->link;
 
+    /* It may be a later one than the client was called for: this is what it knows from here on. */
+    backend->link_told = link;
     *message = link == TPM_LINK_CONNECTED ? NULL : g_strdup(backend->statistics.total.last_error);
     g_mutex_unlock(&backend->lock);
     return link;

@@ -218,6 +218,32 @@ static void recover_and_fail_meanwhile(FakeHost *host)
                                G_STRUCT_MEMBER_P(host, -offsetof(TISMachine, host))));
 }
 
+static void recover_at_a_look_at_the_clock(FakeHost *host)
+{
+    host->on_clock = NULL;
+    g_thread_join(
+        g_thread_new("tpm", recover, G_STRUCT_MEMBER_P(host, -offsetof(TISMachine, host))));
+}
+
+/*
+ * The last of the calls a second has is for a failure, and the TPM is back before the device has
+ * looked: the host hears of that, and not of the failure. The next one is news, then.
+ */
+static void test_a_link_seen_later_than_it_was_told_is_what_was_told(void **state)
+{
+    TISMachine *machine = *state;
+
+    for (unsigned i = 0; i < 9; i++) {
+        tpmdev_backend_set_link(machine->tpm->backend,
+                                i % 2 == 0 ? TPM_LINK_RESYNCHRONISING : TPM_LINK_CONNECTED);
+    }
+    machine->host.on_clock = recover_at_a_look_at_the_clock;
+    fail_tpm(machine, "swtpm went away");
+    assert_int_equal(fake_host_link(&machine->host), TPM_LINK_CONNECTED);
+    fail_tpm(machine, "for good");
+    wait_for_link(machine, TPM_LINK_GONE);
+}
+
 /* What changes while the host is being told waits until it has been. */
 static void test_one_thread_at_a_time_tells_the_host(void **state)
 {
@@ -304,6 +330,7 @@ int main(void)
         WITH_MACHINE(test_a_host_that_does_not_care_is_not_called),
         WITH_MACHINE(test_the_hosts_context_is_told_how_it_stands),
         WITH_MACHINE(test_the_last_call_carries_the_present_link),
+        WITH_MACHINE(test_a_link_seen_later_than_it_was_told_is_what_was_told),
         WITH_MACHINE(test_one_thread_at_a_time_tells_the_host),
         WITH_MACHINE(test_a_link_that_is_again_what_was_told_is_no_news),
         WITH_MACHINE(test_a_flapping_tpm_does_not_flood_the_host),
