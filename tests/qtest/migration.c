@@ -565,21 +565,7 @@ RunStatus migration_run_status(const Migration *migration)
 
 const char *migration_run_status_name(const Migration *migration)
 {
-    switch (migration->run) {
-    case RUN_PRELAUNCH:
-        return "prelaunch";
-    case RUN_RUNNING:
-        return "running";
-    case RUN_PAUSED:
-        return "paused";
-    case RUN_INMIGRATE:
-        return "inmigrate";
-    case RUN_FINISH_MIGRATE:
-        return "finish-migrate";
-    case RUN_POSTMIGRATE:
-        return "postmigrate";
-    }
-    g_return_val_if_reached("internal-error");
+    return run_status_name(migration->run);
 }
 
 /* ---- what is known of it ---- */
@@ -591,23 +577,7 @@ MigrationStatus migration_status(const Migration *migration)
 
 const char *migration_status_name(const Migration *migration)
 {
-    switch (migration->status) {
-    case MIGRATION_NONE:
-        return "none";
-    case MIGRATION_SETUP:
-        return "setup";
-    case MIGRATION_ACTIVE:
-        return "active";
-    case MIGRATION_COMPLETED:
-        return "completed";
-    case MIGRATION_FAILED:
-        return "failed";
-    case MIGRATION_CANCELLING:
-        return "cancelling";
-    case MIGRATION_CANCELLED:
-        return "cancelled";
-    }
-    g_return_val_if_reached("failed");
+    return move_status_name(migration->status);
 }
 
 bool migration_is_active(const Migration *migration)

@@ -41,6 +41,10 @@ typedef enum MigrationStatus {
     MIGRATION_CANCELLED,
 } MigrationStatus;
 
+/* Their names, which are QEMU's. */
+const char *run_status_name(RunStatus status);
+const char *move_status_name(MigrationStatus status);
+
 typedef struct Migration Migration;
 
 /* The guest of the machine, which runs unless it is stopped. */

@@ -426,6 +426,8 @@ def document(program):
         output = machine.communicate(b'info status\nquit\n', DEADLINE_S)[0].decode()
         assert machine.returncode == 0 and 'VM status: running' in output, output
         assert machines.left() == ['testvm.bin'], machines.left()
+        extra = set(os.listdir(state)) - {'tpm2-00.permall', '.lock', 'swtpm-sock'}
+        assert not extra, f"left in swtpm's directory: {extra}"
 
 
 # ---- what fails ----

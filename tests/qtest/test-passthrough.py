@@ -157,6 +157,23 @@ def query(program):
         assert machine.stderr() == '', machine.stderr()
 
 
+def not_migrated(program):
+    """What is in the host's own TPM cannot go; the guest stays, and its TPM with it."""
+    with host_tpm('2.0') as (terminal, cancel), harness.temporary_directory() as directory, \
+            start(program, f'path={terminal.path},cancel-path={cancel}', '-snapshot-dir',
+                  directory) as machine:
+        for command, arguments in (('migrate', {'uri': f'file:{directory}/vm'}),
+                                   ('x-snapshot-save', {'name': 'one'})):
+            reply = machine.qmp.execute(command, arguments=arguments)
+            assert "is the host's own TPM" in reply.get('error', {}).get('desc', ''), reply
+        assert machine.qmp.execute('query-migrate')['return']['status'] == 'none'
+        assert machine.qmp.execute('query-status')['return']['status'] == 'running'
+        assert os.listdir(directory) == []
+        tis = Tis(machine.qtest)
+        tis.request()
+        assert tis.command(STARTUP['2.0']) == STARTED['2.0']
+
+
 def hung_up(program):
     with host_tpm('2.0') as (terminal, _), start(program, f'path={terminal.path}') as machine:
         tis = Tis(machine.qtest)
@@ -263,6 +280,7 @@ def main():
                 version)
     tap.run('a reset of the machine resets no PCR', reset, program)
     tap.run('query-tpm shows the paths', query, program)
+    tap.run('it is neither migrated nor saved', not_migrated, program)
     tap.run('a TPM that hangs up fails', hung_up, program)
     tap.run('no file for cancels', no_file_for_cancels, program)
     tap.run('descriptors of a set', descriptors, program)
