@@ -383,13 +383,13 @@ def hypercall_under_way(program):
 # ---- QEMU's TPM document ----
 
 def document(program):
-    """Its lines, word for word, but for the disk and the display."""
+    """Its lines, word for word, but for the disk, the display and so much memory."""
     with Machines(program) as machines:
         state = machines.path('mytpm1')
         os.makedirs(state)
         swtpm = ['swtpm', 'socket', '--tpmstate', f'dir={state}', '--ctrl',
                  f'type=unixio,path={state}/swtpm-sock', '--log', 'level=20', '--tpm2']
-        line = [program, '-display', 'none', '-accel', 'kvm', '-m', '1024', '-boot', 'd', '-chardev',
+        line = [program, '-display', 'none', '-accel', 'kvm', '-m', '64', '-boot', 'd', '-chardev',
                 f'socket,id=chrtpm,path={state}/swtpm-sock', '-tpmdev',
                 'emulator,id=tpm0,chardev=chrtpm', '-device', 'tpm-tis,tpmdev=tpm0', '-monitor',
                 'stdio', '-qtest', f'unix:{machines.path("q")},server=on,wait=off']
