@@ -245,7 +245,10 @@ static SickCase *add_unasked(Builder *builder, SickIllness illness, const char *
     SickCase *kase = add(builder, illness, bytes);
 
     if (kase->host) {
-        kase->host = kase->time == SICK_AT_CANCEL ? "sent " : "that nobody asked for";
+        /* On another channel it may be seen before the next exchange begins there, or in it. */
+        kase->host = kase->time == SICK_AT_CANCEL || illness != SICK_IS_LONG
+                         ? "sent "
+                         : "that nobody asked for";
     }
     if (kase->guest == SICK_SEES_FAILURE && !is_of_return(kase->time)) {
         kase->guest = SICK_SEES_EITHER;
