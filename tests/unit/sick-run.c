@@ -338,7 +338,7 @@ static void run_to_the_fault(SickRun *run)
 }
 
 void sick_run_case(SickRun *run, const SickCase *kase, SickForm form, size_t position,
-                   const char *directory)
+                   unsigned patience, const char *directory)
 {
     SickMachine *machine = &run->machine;
 
@@ -346,7 +346,13 @@ void sick_run_case(SickRun *run, const SickCase *kase, SickForm form, size_t pos
     run->fault.position = position;
     sick_machine_init(machine, form, directory);
     if (kase->time == SICK_AT_CREATION && needs_a_deadline(kase)) {
-        machine->creation_ms = CREATION_MS;
+        machine->creation_ms = CREATION_MS * patience;
+    }
+    if (machine->real_time) {
+        machine->config.control_timeout_ms *= patience;
+        machine->config.short_timeout_ms *= patience;
+        machine->config.long_timeout_ms *= patience;
+        machine->config.init_timeout_ms *= patience;
     }
     run_to_the_fault(run);
     sick_run_check(run);

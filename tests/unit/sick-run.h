@@ -19,9 +19,12 @@ typedef struct SickRun {
 /* The run a machine is of. */
 SickRun *sick_run_of(SickMachine *machine);
 
-/* Run it; what is wrong is in its machine, which is yet to be cleared. */
+/*
+ * Run it; what is wrong is in its machine, which is yet to be cleared. What goes by the real clock
+ * has `patience` times its deadlines, which are short.
+ */
 void sick_run_case(SickRun *run, const SickCase *kase, SickForm form, size_t position,
-                   const char *directory);
+                   unsigned patience, const char *directory);
 
 /* Has the host been told what the case says, in a line that names backend and swtpm? */
 bool sick_host_was_told_of_it(SickMachine *machine);

@@ -24,6 +24,7 @@
 /* What no call of a vCPU may exceed, and how often one is tried that did. */
 #define MILLISECOND_NS 1000000
 #define REPEATS        5u
+#define PATIENCE_MAX   64u
 
 /* A call that waits in each row would make of so many one that sleeps. */
 #define CALLS_A_SLEEP 10000
@@ -42,16 +43,30 @@ static GArray *cases;
 static GArray *rows;
 static char *directory;
 
-static void row_run(Row *row)
+static void row_try(Row *row, unsigned patience)
 {
     SickRun run;
     SickMachine *machine = &run.machine;
 
-    sick_run_case(&run, row->kase, row->form, row->position, directory);
+    g_free(row->wrong);
+    g_free(row->told);
+    sick_run_case(&run, row->kase, row->form, row->position, patience, directory);
     row->wrong = g_steal_pointer(&machine->wrong);
     row->told = g_strdup(machine->told->str);
     row->cost = machine->cost;
     sick_machine_clear(machine);
+}
+
+/*
+ * On a busy machine a deadline of the real clock may pass before the exchange that is to fall ill.
+ * What is wrong with the library is so with longer ones, too.
+ */
+static void row_run(Row *row)
+{
+    row_try(row, 1);
+    for (unsigned patience = 4; row->wrong && patience <= PATIENCE_MAX; patience *= 4) {
+        row_try(row, patience);
+    }
 }
 
 /* ---- all rows ---- */
@@ -87,7 +102,6 @@ static void repeat_what_took_long(void)
         Row *row = &g_array_index(rows, Row, i);
 
         for (unsigned n = 0; n < REPEATS && !row->wrong && row->cost.cpu_ns > MILLISECOND_NS; n++) {
-            g_free(row->told);
             row_run(row);
         }
     }
