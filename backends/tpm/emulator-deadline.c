@@ -22,7 +22,7 @@ gint64 tpm_emulator_now(const Emulator *emulator)
     return emulator->clock ? emulator->clock->now : g_get_monotonic_time();
 }
 
-static bool data_is_under_way(const Emulator *emulator)
+bool tpm_emulator_data_is_under_way(const Emulator *emulator)
 {
     switch (emulator->data) {
     case DATA_SENT:
@@ -80,7 +80,7 @@ static gint64 next_deadline(Emulator *emulator)
 {
     gint64 next = emulator->retry_at;
 
-    if (data_is_under_way(emulator)) {
+    if (tpm_emulator_data_is_under_way(emulator)) {
         if (emulator->data_deadline == 0) {
             emulator->data_deadline = from_now(emulator, data_timeout(emulator));
         }
@@ -111,14 +111,14 @@ void tpm_emulator_arm(Emulator *emulator)
 
 static bool data_is_late(const Emulator *emulator, gint64 now)
 {
-    return data_is_under_way(emulator) && emulator->data_deadline != 0 &&
+    return tpm_emulator_data_is_under_way(emulator) && emulator->data_deadline != 0 &&
            emulator->data_deadline <= now;
 }
 
 static bool request_is_late(const Emulator *emulator, gint64 now)
 {
-    return emulator->request && !data_is_under_way(emulator) && emulator->request_deadline != 0 &&
-           emulator->request_deadline <= now;
+    return emulator->request && !tpm_emulator_data_is_under_way(emulator) &&
+           emulator->request_deadline != 0 && emulator->request_deadline <= now;
 }
 
 /*

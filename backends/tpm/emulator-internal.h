@@ -327,6 +327,9 @@ void tpm_emulator_step_responded(Emulator *emulator);
 /* What time is it, in microseconds? */
 gint64 tpm_emulator_now(const Emulator *emulator);
 
+/* May there still be a response to what was sent? */
+bool tpm_emulator_data_is_under_way(const Emulator *emulator);
+
 /* See to it that the source wakes for what is under way. No system call if it will anyway. */
 void tpm_emulator_arm(Emulator *emulator);
 

@@ -592,21 +592,6 @@ static void forget(Emulator *emulator)
     emulator->locality = EMULATOR_NO_LOCALITY;
 }
 
-/* May there still be a response to what was sent? */
-static bool is_draining(const Emulator *emulator)
-{
-    switch (emulator->data) {
-    case DATA_SENT:
-    case DATA_OWN:
-    case DATA_ABANDONED:
-        return true;
-    case DATA_IDLE:
-    case DATA_WAITING:
-        break;
-    }
-    return false;
-}
-
 /* Is the handshake of the way back under way? */
 static bool is_shaking_hands(const Emulator *emulator)
 {
@@ -642,7 +627,7 @@ void tpm_emulator_begin_start(Emulator *emulator)
         if (!tpm_emulator_connect(emulator)) {
             return;
         }
-    } else if (is_draining(emulator)) {
+    } else if (tpm_emulator_data_is_under_way(emulator)) {
         emulator->data = DATA_ABANDONED;
         emulator->step = STEP_DRAIN;
     } else {

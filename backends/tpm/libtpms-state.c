@@ -70,7 +70,12 @@ static bool get_saved(LibtpmsEngine *engine, LibtpmsState *state, GError **error
     if (kept) {
         state->size[SAVED] = (uint32_t)g_bytes_get_size(kept);
         state->data[SAVED] = malloc(state->size[SAVED]); /* freed as libtpms' is */
-        g_assert(state->data[SAVED]);
+        if (!state->data[SAVED]) {
+            g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
+                        "there is no memory for the savestate of the TPM in '%s'",
+                        tpm_state_directory_get_path(engine->directory));
+            return false;
+        }
         memcpy(state->data[SAVED], g_bytes_get_data(kept, NULL), state->size[SAVED]);
         return true;
     }
