@@ -6,7 +6,7 @@
  * of the file's header, so no two files are encrypted under one key and nonce, however many a TPM
  * stores. It is encrypted by AES-256-GCM (NIST SP 800-38D) with its header as additional data.
  *
- * All of it is OpenSSL's. Used by state-file.c.
+ * All of it is OpenSSL's. Used by state-file.c, and by hw/tpm/state-stream.c for its digest.
  */
 #ifndef TPM_STATE_CRYPT_H
 #define TPM_STATE_CRYPT_H

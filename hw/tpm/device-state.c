@@ -363,7 +363,7 @@ static bool move(TPMDevice *device, const Transfer *transfer, int64_t deadline_u
 
 /* ---- save ---- */
 
-static GBytes *write_stream(const TPMDevice *device)
+static GBytes *write_stream(const TPMDevice *device, GError **error)
 {
     TPMStateWriter *writer = tpm_state_writer_new();
 
@@ -374,7 +374,15 @@ static GBytes *write_stream(const TPMDevice *device)
         save_ppi(device, writer);
     }
     save_tpm(device, device->move.saved, writer);
-    return tpm_state_writer_end(writer);
+    return tpm_state_writer_end(writer, error);
+}
+
+/* What is held is held no more, and the TPM is to hear of it if it has handed out its state. */
+static void go_on(TPMRequest *request)
+{
+    request->held = false;
+    request->resume_wanted |= request->was_saved;
+    request->was_saved = false;
 }
 
 GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error)
@@ -391,10 +399,11 @@ GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error
 
     request->held = true;
     if (move(device, &(Transfer){ .sequence = request->hash.tpm_open }, deadline_us, error)) {
-        stream = write_stream(device);
+        stream = write_stream(device, error);
         request->was_saved = true;
-    } else {
-        request->held = was_held;
+    }
+    if (!stream && !was_held) {
+        go_on(request);
     }
     tpm_move_clear(&device->move);
     tpm_device_leave(device);
@@ -483,8 +492,6 @@ void tpmdev_device_resume(TPMDevice *device)
     TPMRequest *request = &device->request;
 
     g_mutex_lock(&device->lock);
-    request->held = false;
-    request->resume_wanted = request->was_saved;
-    request->was_saved = false;
+    go_on(request);
     tpm_device_leave(device);
 }

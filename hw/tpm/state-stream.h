@@ -28,8 +28,8 @@ TPMStateWriter *tpm_state_writer_new(void);
 void tpm_state_writer_add(TPMStateWriter *writer, const char *name, uint32_t version,
                           GVariant *content);
 
-/* The whole stream; the writer is freed. */
-GBytes *tpm_state_writer_end(TPMStateWriter *writer);
+/* The whole stream, or NULL with error set when OpenSSL cannot hash it; the writer is freed. */
+GBytes *tpm_state_writer_end(TPMStateWriter *writer, GError **error);
 
 /* ---- reading ---- */
 

@@ -27,7 +27,7 @@ static const struct {
     { "tpm", "(ssb(uay)(uay)(uay))" },
 };
 
-static const GVariantType *type_of(const char *section)
+const GVariantType *stream_type_of(const char *section)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(types); i++) {
         if (strcmp(types[i].section, section) == 0) {
@@ -88,7 +88,7 @@ static GVariant *content_of(GVariant *section, const char *name)
     g_autoptr(GVariant) field = g_variant_get_child_value(section, 2);
     g_autoptr(GBytes) bytes = g_variant_get_data_as_bytes(field);
 
-    return g_variant_ref_sink(g_variant_new_from_bytes(type_of(name), bytes, FALSE));
+    return g_variant_ref_sink(g_variant_new_from_bytes(stream_type_of(name), bytes, FALSE));
 }
 
 /* All sections but one as they are; for that one whatever `edit` adds to the builder. */

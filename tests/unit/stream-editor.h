@@ -12,8 +12,9 @@
 /* The stream of these sections, `a(suay)`; floating is taken. */
 GBytes *stream_of_sections(GVariant *sections);
 
-/* The sections of a stream. */
+/* The sections of a stream; and the type of what is in one. */
 GVariant *stream_sections(GBytes *stream);
+const GVariantType *stream_type_of(const char *section);
 
 /* A stream whose digest is right again, after its bytes were changed. */
 GBytes *stream_seal(const uint8_t *bytes, gsize size);

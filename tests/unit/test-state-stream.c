@@ -4,6 +4,7 @@
  * words, and the device that was to load it is what it was.
  */
 #include "moving-guest.h"
+#include "state-stream.h"
 #include "stream-editor.h"
 
 #include <setjmp.h>
@@ -185,6 +186,102 @@ static void test_no_stream_of_sections_without_end_is_read(void **state)
     assert_refused(bench, stream, TPM_ERROR_STATE_DAMAGED, "is no list of sections");
     g_bytes_unref(stream);
     bench_free(bench);
+}
+
+/* ---- the normal form: there is one way to write a value ---- */
+
+/* All that is to be tried in the place of some bytes: `bytes` has room for one more. */
+typedef void (*Try)(const uint8_t *bytes, gsize size, void *opaque);
+
+static void try_all(const uint8_t *bytes, gsize size, Try try, void *opaque)
+{
+    static const uint8_t changes[] = { 0x01, 0x80, 0xFF };
+    g_autofree uint8_t *copy = g_malloc0(size + 1);
+
+    memcpy(copy, bytes, size);
+    for (gsize i = 0; i < size; i++) {
+        /* The inside of a buffer is all the same. */
+        if (size > 1000 && i > 100 && size - i > 100) {
+            continue;
+        }
+        for (size_t change = 0; change < G_N_ELEMENTS(changes); change++) {
+            copy[i] ^= changes[change];
+            try(copy, size, opaque);
+            copy[i] = bytes[i];
+        }
+    }
+    try(copy, size, opaque);
+    try(copy, size - 1, opaque);
+    try(copy, size + 1, opaque);
+}
+
+static bool is_normal(const GVariantType *type, const uint8_t *bytes, gsize size)
+{
+    g_autoptr(GBytes) taken = g_bytes_new(bytes, size);
+    g_autoptr(GVariant) value = g_variant_ref_sink(g_variant_new_from_bytes(type, taken, FALSE));
+
+    return g_variant_is_normal_form(value);
+}
+
+typedef struct Tried {
+    const char *name;
+    guint32 version;
+    unsigned normal;
+    unsigned others;
+} Tried;
+
+static void try_content(const uint8_t *bytes, gsize size, void *opaque)
+{
+    Tried *tried = opaque;
+    g_autofree char *type = g_variant_type_dup_string(stream_type_of(tried->name));
+    GVariant *content = g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, bytes, size, 1);
+    GVariant *section = g_variant_new("(su@ay)", tried->name, tried->version, content);
+    g_autoptr(GBytes) stream = stream_of_sections(g_variant_new_array(NULL, &section, 1));
+    g_autoptr(TPMStateReader) reader = tpm_state_reader_new(stream, NULL);
+    bool normal = is_normal(stream_type_of(tried->name), bytes, size);
+
+    assert_non_null(reader);
+    assert_int_equal(
+        tpm_state_reader_section(reader, tried->name, tried->version, type, NULL) != NULL, normal);
+    *(normal ? &tried->normal : &tried->others) += 1;
+}
+
+static void try_body(const uint8_t *bytes, gsize size, void *opaque)
+{
+    static const uint8_t head[HEADER_SIZE] = { 'T', 'P', 'M', 'D', 'E', 'V', 'S', 'T', 1 };
+    g_autofree uint8_t *unsealed = g_malloc(HEADER_SIZE + size);
+    g_autoptr(GError) error = NULL;
+    Tried *tried = opaque;
+
+    memcpy(unsealed, head, HEADER_SIZE);
+    memcpy(unsealed + HEADER_SIZE, bytes, size);
+    g_autoptr(GBytes) stream = stream_seal(unsealed, HEADER_SIZE + size);
+    g_autoptr(TPMStateReader) reader = tpm_state_reader_new(stream, &error);
+    bool normal = is_normal(G_VARIANT_TYPE("a(suay)"), bytes, size);
+
+    /* One that is normal may have a name that is none. */
+    assert_int_equal(error && strstr(error->message, "is no list of sections"), !normal);
+    *(normal ? &tried->normal : &tried->others) += 1;
+}
+
+static void test_nothing_is_read_but_what_is_in_normal_form(void **state)
+{
+    const Subject *subject = *state;
+    g_autoptr(GBytes) stream = guest_stream_when(subject, NULL, NULL, NULL);
+    g_autoptr(GVariant) sections = stream_sections(stream);
+    Tried tried = { .normal = 0 };
+
+    try_all(g_variant_get_data(sections), g_variant_get_size(sections), try_body, &tried);
+    assert_true(tried.normal > 0 && tried.others > 0);
+    tried.normal = tried.others = 0;
+    for (gsize i = 0; i < g_variant_n_children(sections); i++) {
+        g_autoptr(GVariant) section = g_variant_get_child_value(sections, i);
+        g_autoptr(GVariant) content = NULL;
+
+        g_variant_get(section, "(&su@ay)", &tried.name, &tried.version, &content);
+        try_all(g_variant_get_data(content), g_variant_get_size(content), try_content, &tried);
+    }
+    assert_true(tried.normal > 0 && tried.others > 0);
 }
 
 /* ---- what a device is ---- */
@@ -512,7 +609,7 @@ int main(void)
         cmocka_unit_test(test_each_property_is_held_against_the_devices),
         cmocka_unit_test(test_no_more_than_the_buffer_takes_is_taken),
     };
-    size_t count = G_N_ELEMENTS(fixed) + G_N_ELEMENTS(fields) + subject_count, n = 0;
+    size_t count = G_N_ELEMENTS(fixed) + G_N_ELEMENTS(fields) + 2 * subject_count, n = 0;
     g_autofree struct CMUnitTest *tests = g_new0(struct CMUnitTest, count);
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     Guest *bystander = guest_new(&subjects[0], NULL); /* keeps the library's thread running */
@@ -533,6 +630,10 @@ int main(void)
         g_ptr_array_add(names, name);
         tests[n++] =
             (struct CMUnitTest){ name, test_no_byte_does_harm, NULL, NULL, (void *)&subjects[i] };
+        name = g_strdup_printf("%s_nothing_is_read_but_what_is_in_normal_form", subjects[i].name);
+        g_ptr_array_add(names, name);
+        tests[n++] = (struct CMUnitTest){ name, test_nothing_is_read_but_what_is_in_normal_form,
+                                          NULL, NULL, (void *)&subjects[i] };
     }
     int failed = _cmocka_run_group_tests("state-stream", tests, n, NULL, NULL);
 

@@ -8,6 +8,7 @@
 #include "moving-guest.h"
 #include "tis-driver.h"
 
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -238,6 +239,25 @@ static void test_a_tpm_that_has_failed_cannot_be_saved(void **state)
 static void test_a_tpm_that_was_not_started_cannot_be_saved(void **state)
 {
     assert_save_fails(*state, LONG_NS, TPM_ERROR_TPM, "has not been started");
+}
+
+/* The TPM had handed its state out by then, and is to hear that it goes on. */
+static void test_without_a_digest_nothing_is_saved_or_loaded(void **state)
+{
+    Machine *machine = *state;
+    g_autoptr(GBytes) saved = save(machine);
+
+    tpmdev_device_resume(machine->device);
+    assert_int_equal(machine->tpm->resumes, 1);
+    assert_int_equal(EVP_set_default_properties(NULL, "provider=none"), 1);
+    assert_save_fails(machine, LONG_NS, TPM_ERROR_IO, "OpenSSL cannot hash it");
+    assert_int_equal(machine->tpm->resumes, 2);
+    assert_false(tpmdev_device_load(machine->device, saved, LONG_NS, &machine->error));
+    assert_error(machine, TPM_ERROR_IO, "OpenSSL cannot hash it");
+    assert_int_equal(EVP_set_default_properties(NULL, ""), 1);
+    start_command(machine);
+    chain_tpm_answer(machine->tpm);
+    assert_true(has_response(machine));
 }
 
 static void test_a_hosts_context_need_not_run(void **state)
@@ -511,6 +531,7 @@ int main(void)
         RUNNING(test_a_refusal_is_told_and_changes_nothing),
         RUNNING(test_a_tpm_that_has_failed_cannot_be_saved),
         INCOMING(test_a_tpm_that_was_not_started_cannot_be_saved),
+        RUNNING(test_without_a_digest_nothing_is_saved_or_loaded),
         CONTEXT(test_a_hosts_context_need_not_run),
         RUNNING(test_a_command_of_a_held_device_waits_for_its_resume),
         RUNNING(test_a_command_that_waits_goes_along),
