@@ -8,10 +8,20 @@
 #include "device-internal.h"
 
 /*
- * What was asked is answered by a thread of the library's, which wakes us, or it is for us to look:
- * so often then.
+ * What was asked is answered by a thread of the library's, which wakes us, or, where the host gave
+ * a context, it is for us to look. A TPM's state takes a dozen exchanges with swtpm, and each has
+ * to be looked for: at first after next to no time, then after a little of what it took so far.
  */
-#define LOOK_INTERVAL_US 1000
+#define LOOK_INTERVAL_MIN_US 10
+#define LOOK_INTERVAL_MAX_US 1000
+#define LOOK_PART            16
+
+static int64_t look_interval_us(const TPMDevice *device, int64_t waited_us)
+{
+    return device->host.context
+               ? CLAMP(waited_us / LOOK_PART, LOOK_INTERVAL_MIN_US, LOOK_INTERVAL_MAX_US)
+               : LOOK_INTERVAL_MAX_US;
+}
 
 /*
  * Look whether there is an answer. The backend does what it would do when the host's context runs,
@@ -36,13 +46,14 @@ static void look(TPMDevice *device)
 bool tpm_device_wait(TPMDevice *device, bool (*is_over)(const TPMDevice *device),
                      int64_t deadline_us)
 {
-    int64_t now_us = g_get_monotonic_time();
+    int64_t start_us = g_get_monotonic_time(), now_us = start_us;
 
     while (!is_over(device) && now_us < deadline_us) {
         look(device);
         if (!is_over(device)) {
-            g_cond_wait_until(&device->request.answered, &device->lock,
-                              MIN(now_us + LOOK_INTERVAL_US, deadline_us));
+            int64_t next_us = now_us + look_interval_us(device, now_us - start_us);
+
+            g_cond_wait_until(&device->request.answered, &device->lock, MIN(next_us, deadline_us));
         }
         now_us = g_get_monotonic_time();
     }
