@@ -111,6 +111,10 @@ bool tpm_backend_can_save(TPMBackend *backend, GError **error);
 /* A copy of a state in one piece of memory, to be freed with g_free(). */
 TPMState *tpm_state_copy(const TPMState *state);
 
+/* The longest text that says who wrote a state, in bytes; and may this be one? */
+#define TPM_STATE_WRITER_MAX 127u
+bool tpm_state_writer_check(const char *writer);
+
 /* The tpmEstablished flag as the client knows it. */
 bool tpm_backend_get_established(TPMBackend *backend);
 

@@ -10,9 +10,6 @@
 
 #include <string.h>
 
-/* The longest text that says who wrote a state, in bytes. */
-#define WRITER_MAX 127u
-
 /* ---- a state, copied ---- */
 
 static bool blob_check(const TPMStateBlob *blob)
@@ -20,11 +17,25 @@ static bool blob_check(const TPMStateBlob *blob)
     return blob->size <= TPM_STATE_BLOB_SIZE_MAX && !blob->data == (blob->size == 0);
 }
 
+/* It stands in messages: nothing in it leads a terminal or a log astray. */
+bool tpm_state_writer_check(const char *writer)
+{
+    if (!writer || strlen(writer) > TPM_STATE_WRITER_MAX || !g_utf8_validate(writer, -1, NULL)) {
+        return false;
+    }
+    for (const char *at = writer; *at; at = g_utf8_next_char(at)) {
+        if (!g_unichar_isprint(g_utf8_get_char(at))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool state_check(const TPMState *state)
 {
     return state->size >= sizeof(TPMState) && blob_check(&state->permanent) &&
-           blob_check(&state->volatile_state) && blob_check(&state->saved) && state->writer &&
-           strlen(state->writer) <= WRITER_MAX && g_utf8_validate(state->writer, -1, NULL);
+           blob_check(&state->volatile_state) && blob_check(&state->saved) &&
+           tpm_state_writer_check(state->writer);
 }
 
 static void copy_blob(TPMStateBlob *blob, uint8_t **end)
@@ -208,10 +219,12 @@ void tpmdev_backend_saved(TPMBackend *backend, const TPMState *state)
             backend->saved = tpm_state_copy(state);
             backend->news |= NEWS_MOVED;
         } else {
-            refuse(backend, g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL,
-                                        "TPM backend '%s' handed out state that cannot be: more "
-                                        "than %u bytes, or from a writer without a name",
-                                        backend->id, TPM_STATE_BLOB_SIZE_MAX));
+            refuse(backend,
+                   g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL,
+                               "TPM backend '%s' handed out state that cannot be: more "
+                               "than %u bytes, or from a writer whose name has more than "
+                               "%u, or is not printable",
+                               backend->id, TPM_STATE_BLOB_SIZE_MAX, TPM_STATE_WRITER_MAX));
         }
     }
     tpm_backend_tell_and_unlock(backend);

@@ -23,7 +23,8 @@
 #define DEVICE_TYPE             "(sa(st))"
 #define DEVICE_FIELD_PROPERTIES 1u
 
-#define PROPERTIES_MAX 16u
+#define PROPERTIES_MAX       16u
+#define TPM_VERSION_PROPERTY "tpm-version"
 
 typedef struct Property {
     const char *name;
@@ -47,7 +48,7 @@ static void get_properties(const TPMDevice *device, Properties *properties)
     const TPMDeviceConfig *config = &device->config;
 
     properties->n = 0;
-    add(properties, "tpm-version", device->version);
+    add(properties, TPM_VERSION_PROPERTY, device->version);
     add(properties, "buffer-size", device->request.buffer_size);
     add(properties, "ppi-address", config->ppi_address);
     if (config->interface != TPM_INTERFACE_CRB && config->interface != TPM_INTERFACE_SPAPR) {
@@ -92,8 +93,20 @@ static void save_properties(const TPMDevice *device, TPMStateWriter *writer)
                          g_variant_new(DEVICE_TYPE, device->frontend->model, &builder));
 }
 
+static const char *version_name(uint64_t version)
+{
+    return version == TPM_VERSION_1_2 ? "1.2" : version == TPM_VERSION_2_0 ? "2.0" : NULL;
+}
+
 static bool mismatch(GError **error, const char *name, uint64_t saved, uint64_t own)
 {
+    if (strcmp(name, TPM_VERSION_PROPERTY) == 0 && version_name(saved)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
+                    "saved TPM device state is that of a TPM %s and this device has a TPM %s; "
+                    "load it into one with a TPM %s",
+                    version_name(saved), version_name(own), version_name(saved));
+        return false;
+    }
     g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
                 "saved TPM device state is that of a device with %s=%" G_GUINT64_FORMAT
                 " and this one has %s=%" G_GUINT64_FORMAT "; make both the same",
@@ -126,10 +139,12 @@ static bool read_properties(const Properties *own, GVariant *list, Properties *s
 
         g_variant_get_child(list, i, "(&st)", &name, &value);
         if (!find_property(own, name, &known)) {
+            g_autofree char *shown = tpm_state_shown(name);
+
             g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
-                        "saved TPM device state is that of a device with a property '%.31s', "
+                        "saved TPM device state is that of a device with a property '%s', "
                         "which this one does not have",
-                        name);
+                        shown);
             return false;
         }
         add(saved, name, value);
@@ -150,8 +165,10 @@ static bool parse_properties(const TPMDevice *device, TPMStateReader *reader, GE
     }
     g_variant_get(content, "(&s@*)", &model, NULL);
     if (strcmp(model, device->frontend->model) != 0) {
+        g_autofree char *shown = tpm_state_shown(model);
+
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
-                    "saved TPM device state is that of a %.31s and this device is a %s", model,
+                    "saved TPM device state is that of a %s and this device is a %s", shown,
                     device->frontend->model);
         return false;
     }
@@ -206,9 +223,13 @@ static bool parse_ppi(TPMStateReader *reader, const uint8_t **memory, GError **e
 #define TPM_SECTION_VERSION 1u
 #define TPM_TYPE            "(ssb(uay)(uay)(uay))"
 
-#define TPM_FIELD_PERMANENT 3u
-#define TPM_FIELD_VOLATILE  4u
-#define TPM_FIELD_SAVED     5u
+/* The fields of TPM_TYPE that are not read as text or numbers. */
+enum { TPM_FIELD_PERMANENT = 3, TPM_FIELD_VOLATILE = 4, TPM_FIELD_SAVED = 5 };
+static const char *const tpm_blob_names[] = {
+    [TPM_FIELD_PERMANENT] = "permanent",
+    [TPM_FIELD_VOLATILE] = "volatile",
+    [TPM_FIELD_SAVED] = "saved",
+};
 
 static GVariant *blob(const TPMStateBlob *part)
 {
@@ -234,7 +255,7 @@ static bool parse_blob(GVariant *content, size_t field, TPMStateBlob *part, GErr
         part->data = NULL;
     }
     return part->size <= TPM_STATE_BLOB_SIZE_MAX ||
-           tpm_state_field_wrong(error, TPM_SECTION, "permanent, volatile or saved");
+           tpm_state_field_wrong(error, TPM_SECTION, tpm_blob_names[field]);
 }
 
 static bool parse_tpm(const TPMDevice *device, TPMStateReader *reader, TPMState *state,
@@ -252,12 +273,17 @@ static bool parse_tpm(const TPMDevice *device, TPMStateReader *reader, TPMState 
     g_variant_get(content, "(&s&sb@*@*@*)", &type, &state->writer, &flag, NULL, NULL, NULL);
     *established = flag;
     if (strcmp(type, tpmdev_backend_get_type(device->backend)) != 0) {
+        g_autofree char *shown = tpm_state_shown(type);
+
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
-                    "saved TPM device state is that of a TPM of type %.31s and the TPM backend "
+                    "saved TPM device state is that of a TPM of type %s and the TPM backend "
                     "'%s' is of type %s",
-                    type, tpmdev_backend_get_id(device->backend),
+                    shown, tpmdev_backend_get_id(device->backend),
                     tpmdev_backend_get_type(device->backend));
         return false;
+    }
+    if (!tpm_state_writer_check(state->writer)) {
+        return tpm_state_field_wrong(error, TPM_SECTION, "writer");
     }
     return parse_blob(content, TPM_FIELD_PERMANENT, &state->permanent, error) &&
            parse_blob(content, TPM_FIELD_VOLATILE, &state->volatile_state, error) &&

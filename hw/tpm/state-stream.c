@@ -232,6 +232,14 @@ static Section *find(const TPMStateReader *reader, const char *name)
     return NULL;
 }
 
+/* A name stands in messages. */
+static bool is_name(const char *name)
+{
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    return size > 0 && size <= NAME_SIZE_MAX && name[size] == '\0';
+}
+
 static bool read_section(TPMStateReader *reader, GVariant *value, GError **error)
 {
     g_autoptr(GVariant) content = NULL;
@@ -239,7 +247,7 @@ static bool read_section(TPMStateReader *reader, GVariant *value, GError **error
     uint32_t version;
 
     g_variant_get(value, "(&su@ay)", &name, &version, &content);
-    if (strlen(name) > NAME_SIZE_MAX || !g_str_is_ascii(name)) {
+    if (!is_name(name)) {
         return damaged(error, "has a section whose name is none");
     }
     if (find(reader, name)) {
@@ -349,6 +357,13 @@ const uint8_t *tpm_state_get_bytes(GVariant *content, size_t field, size_t *size
 
     /* The bytes are those of the content, which is serialised. */
     return g_variant_get_fixed_array(value, size, 1);
+}
+
+char *tpm_state_shown(const char *text)
+{
+    g_autofree char *beginning = g_strndup(text, NAME_SIZE_MAX);
+
+    return g_strescape(beginning, NULL);
 }
 
 bool tpm_state_field_wrong(GError **error, const char *section, const char *field)

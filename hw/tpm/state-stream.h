@@ -59,6 +59,12 @@ bool tpm_state_reader_check_used(const TPMStateReader *reader, GError **error);
 GVariant *tpm_state_bytes(const void *data, size_t size);
 const uint8_t *tpm_state_get_bytes(GVariant *content, size_t field, size_t *size);
 
+/*
+ * A text of a stream as a message may have it: its first 31 bytes, and in place of those that are
+ * no printable ASCII their octal numbers. To be freed with g_free().
+ */
+char *tpm_state_shown(const char *text);
+
 /* Set the error of a field that says what cannot be; returns false. */
 bool tpm_state_field_wrong(GError **error, const char *section, const char *field);
 

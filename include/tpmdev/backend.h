@@ -138,7 +138,8 @@ typedef struct TPMStateBlob {
  * @permanent:      what it keeps without power: seeds, NV, persistent objects, counters
  * @volatile_state: what it has in its memory: PCRs, sessions, loaded objects
  * @saved:          TPM 1.2: what TPM_SaveState keeps for the next TPM_Startup
- * @writer:         who wrote it, for messages, such as "libtpms 0.9.2"; at most 127 bytes
+ * @writer:         who wrote it, for messages, such as "libtpms 0.9.2"; at most 127 bytes of UTF-8,
+ *                  each character printable
  *
  * It holds all of the TPM's secrets. New members are only ever added at the end.
  */

@@ -147,6 +147,9 @@ static void test_sections_are_held_against_those_of_the_device(void **state)
     const Subject *subject = subject_named("tis-drtm-2.0");
     Bench *bench = bench_new(subject, guest_stream_when(subject, "hash", "0", "0x01"));
     static const char *const names[] = { "device", "request", "hash", "tis", "tpm" };
+    static const char *const no_names[] = {
+        "", "mo on", "moon\n", "mo\033[2J", "m\xC3\xB6nd", "a-name-of-thirty-two-characters-"
+    };
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
@@ -166,6 +169,31 @@ static void test_sections_are_held_against_those_of_the_device(void **state)
     g_autoptr(GBytes) more = stream_plus(bench->stream, "moon", 1, g_variant_new_uint32(7));
 
     assert_refused(bench, more, TPM_ERROR_UNSUPPORTED, "has a section 'moon'");
+    for (size_t i = 0; i < G_N_ELEMENTS(no_names); i++) {
+        g_autoptr(GBytes) odd = stream_plus(bench->stream, no_names[i], 1, g_variant_new_uint32(7));
+
+        assert_refused(bench, odd, TPM_ERROR_STATE_DAMAGED, "a section whose name is none");
+    }
+    bench_free(bench);
+}
+
+/* Who wrote it is for messages, and as long as a message may be led to be. */
+static void test_who_wrote_a_state_may_have_127_bytes(void **state)
+{
+    const Subject *subject = subject_named("tis-2.0");
+    Bench *bench = bench_new(subject, guest_stream_when(subject, NULL, NULL, NULL));
+    char name[129];
+
+    (void)state;
+    memset(name, 'n', sizeof(name));
+    name[128] = '\0';
+    g_autoptr(GBytes) longer = stream_with(bench->stream, "tpm", "1", g_variant_new_string(name));
+
+    assert_refused(bench, longer, TPM_ERROR_STATE_DAMAGED, "section 'tpm', field writer");
+    name[127] = '\0';
+    g_autoptr(GBytes) longest = stream_with(bench->stream, "tpm", "1", g_variant_new_string(name));
+
+    assert_true(try_load(bench, longest, NULL));
     bench_free(bench);
 }
 
@@ -294,7 +322,7 @@ static void test_a_device_that_is_another_is_refused_by_name(void **state)
         const char *why;
     } pairs[] = {
         { "tis-2.0", "crb-2.0", "is that of a tpm-tis and this device is a tpm-crb" },
-        { "tis-1.2", "tis-2.0", "tpm-version=1 and this one has tpm-version=2" },
+        { "tis-1.2", "tis-2.0", "is that of a TPM 1.2 and this device has a TPM 2.0" },
         { "tis-drtm-2.0", "tis-2.0", "ppi-address=0 and this one has ppi-address=4275326976" },
         { "crb-2.0", "crb-localities-2.0",
           "ppi-address=4275326976 and this one has ppi-address=0" },
@@ -477,6 +505,9 @@ static const Field fields[] = {
 
     { "tis-2.0", "", "ppi", "0", "b'a'", "section 'ppi', field memory" },
     { "tis-2.0", "", "tpm", "0", "'moon'", "is that of a TPM of type moon and the TPM backend 'tpm0'" },
+    { "tis-2.0", "", "tpm", "0", "'moon\\u001b[2J'", "of type moon\\033[2J and the" },
+    { "tis-2.0", "", "tpm", "1", "'a friend\\nok'", "section 'tpm', field writer" },
+    { "tis-2.0", "", "tpm", "1", "'a friend\\u009bok'", "section 'tpm', field writer" },
     { "tis-2.0", "", "tpm", "3.0", "uint32 7", "the chain is broken" },
     { "tis-2.0", "", "tpm", "3.1", "@ay []", "the chain is broken" },
     { "tis-2.0", "", "tpm", "5.1", "[byte 1]", "the chain is broken" },
@@ -604,6 +635,7 @@ int main(void)
         cmocka_unit_test(test_a_stream_of_another_length_is_refused),
         cmocka_unit_test(test_what_is_no_stream_is_refused),
         cmocka_unit_test(test_sections_are_held_against_those_of_the_device),
+        cmocka_unit_test(test_who_wrote_a_state_may_have_127_bytes),
         cmocka_unit_test(test_no_stream_of_sections_without_end_is_read),
         cmocka_unit_test(test_a_device_that_is_another_is_refused_by_name),
         cmocka_unit_test(test_each_property_is_held_against_the_devices),
