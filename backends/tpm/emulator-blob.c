@@ -171,20 +171,47 @@ void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags,
 
 /* ---- what a blob must be ---- */
 
-#define TAG_DATA           1u
-#define TAG_MIGRATION_DATA 4u
-#define TLV_SIZE           6u /* u16 tag, u32 length */
+#define TAG_DATA                     1u
+#define TAG_ENCRYPTED_DATA           2u
+#define TAG_MIGRATION_DATA           4u
+#define TAG_ENCRYPTED_MIGRATION_DATA 5u
+#define TLV_SIZE                     6u /* u16 tag, u32 length */
 
-/* The first part of it, which must be there and have something in it; 0 bytes: it has not. */
-static uint32_t first_part(const uint8_t *bytes, size_t size, uint16_t *tag)
+/* A piece of a blob: what follows its tag and length. */
+typedef struct Piece {
+    const uint8_t *bytes;
+    size_t size; /* 0: there is none */
+} Piece;
+
+static bool is_content(uint16_t tag, bool outer)
 {
-    if (size <= TLV_SIZE) {
-        return 0;
-    }
-    uint32_t length = tpm_get_be32(bytes + 2);
+    return outer ? tag == TAG_MIGRATION_DATA || tag == TAG_ENCRYPTED_MIGRATION_DATA
+                 : tag == TAG_DATA || tag == TAG_ENCRYPTED_DATA;
+}
 
-    *tag = tpm_get_be16(bytes);
-    return length <= size - TLV_SIZE ? length : 0;
+/*
+ * The one piece that is the content, among those beside it: what encryption needs. None when there
+ * are two, or the pieces are not what they say, for then swtpm may see another one than this.
+ */
+static Piece find_content(Piece whole, bool outer, uint16_t *tag)
+{
+    Piece found = { NULL, 0 };
+
+    while (whole.size >= TLV_SIZE) {
+        uint16_t own_tag = tpm_get_be16(whole.bytes);
+        Piece own = { whole.bytes + TLV_SIZE, tpm_get_be32(whole.bytes + 2) };
+
+        if (own.size > whole.size - TLV_SIZE || (is_content(own_tag, outer) && found.bytes)) {
+            return (Piece){ NULL, 0 };
+        }
+        if (is_content(own_tag, outer)) {
+            found = own;
+            *tag = own_tag;
+        }
+        whole.size -= TLV_SIZE + own.size;
+        whole.bytes = own.bytes + own.size;
+    }
+    return whole.size == 0 ? found : (Piece){ NULL, 0 };
 }
 
 /*
@@ -193,30 +220,36 @@ static uint32_t first_part(const uint8_t *bytes, size_t size, uint16_t *tag)
  */
 static bool has_content(const uint8_t *blob, size_t size)
 {
-    size_t header = tpm_get_be16(blob + SWTPM_BLOB_HEADER_SIZE_OFFSET);
+    Piece whole = { blob + SWTPM_BLOB_HEADER_SIZE, size - SWTPM_BLOB_HEADER_SIZE };
     uint16_t tag = 0;
+    Piece content = find_content(whole, true, &tag);
 
-    if (header < SWTPM_BLOB_HEADER_SIZE || header >= size) {
-        return false;
+    if (tag == TAG_MIGRATION_DATA) {
+        content = find_content(content, false, &tag);
     }
-    const uint8_t *bytes = blob + header;
-    uint32_t length = first_part(bytes, size - header, &tag);
-
-    if (tag == TAG_MIGRATION_DATA && length > 0) {
-        length = first_part(bytes + TLV_SIZE, length, &tag);
-    }
-    return length > 0;
+    return content.size > 0;
 }
 
-const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob)
+/*
+ * Of a version it does not know swtpm finds nothing in a blob, and takes that for a state of no
+ * bytes (measured, 0.7.1), unless the least version says that it must not.
+ */
+const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob, TPMError *code)
 {
     const uint8_t *bytes = blob->data;
 
+    *code = TPM_ERROR_STATE_DAMAGED;
     if (blob->size < SWTPM_BLOB_HEADER_SIZE) {
         return "is cut short: it has no header";
     }
-    if (bytes[SWTPM_BLOB_HEADER_LEAST] > SWTPM_BLOB_HEADER_VERSION) {
-        return NULL; /* of a later version, which swtpm knows or does not */
+    if (bytes[SWTPM_BLOB_VERSION_OFFSET] != SWTPM_BLOB_VERSION ||
+        bytes[SWTPM_BLOB_LEAST_OFFSET] > SWTPM_BLOB_VERSION) {
+        *code = TPM_ERROR_UNSUPPORTED;
+        return "is not of version 2 of swtpm's form, which is what this library knows; move it "
+               "with a later one";
+    }
+    if (tpm_get_be16(bytes + SWTPM_BLOB_HEADER_SIZE_OFFSET) != SWTPM_BLOB_HEADER_SIZE) {
+        return "has a header of another size than swtpm's";
     }
     if (tpm_get_be32(bytes + SWTPM_BLOB_HEADER_TOTAL) != blob->size) {
         return "has another size than its header says";

@@ -451,8 +451,8 @@ void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags,
 bool tpm_emulator_flush(Emulator *emulator);
 void tpm_emulator_drop_outgoing(Emulator *emulator);
 
-/* What is wrong with a part that swtpm is to be given; NULL for nothing. */
-const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob);
+/* What is wrong with a part that swtpm is to be given, and which error it is; NULL for nothing. */
+const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob, TPMError *code);
 
 /* emulator-locality.c */
 

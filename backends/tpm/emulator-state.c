@@ -161,7 +161,8 @@ static void part_came(Emulator *emulator)
     EmulatorMove *move = &emulator->move;
     const GByteArray *bytes = move->parts[move->part];
     TPMStateBlob part = { bytes->data, bytes->len, 0 };
-    const char *trouble = part.size > 0 ? tpm_emulator_blob_trouble(&part) : NULL;
+    TPMError code;
+    const char *trouble = part.size > 0 ? tpm_emulator_blob_trouble(&part, &code) : NULL;
 
     if (part.size == 0 && move->part != SAVED) {
         part_missing(emulator, SWTPM_RESULT_NO_SUCH_STATE);
@@ -243,9 +244,9 @@ static const TPMStateBlob *incoming_part(const Emulator *emulator, unsigned part
     return parts[part];
 }
 
-static GError *wrong_part(Emulator *emulator, unsigned part, const char *trouble)
+static GError *wrong_part(Emulator *emulator, unsigned part, TPMError code, const char *trouble)
 {
-    return tpm_emulator_error(emulator, TPM_ERROR_STATE_DAMAGED,
+    return tpm_emulator_error(emulator, code,
                               "is not given the saved state of a TPM: its %s part %s",
                               tpm_emulator_part_name(part), trouble);
 }
@@ -264,7 +265,7 @@ static GError *wrong_flags(Emulator *emulator)
         (incoming_part(emulator, PERMANENT)->flags | incoming_part(emulator, SAVED)->flags) &
             ~FLAGS_OF_SWTPM) {
         return wrong_part(
-            emulator, VOLATILE,
+            emulator, VOLATILE, TPM_ERROR_STATE_DAMAGED,
             "has flags that this library does not know; it may be that of a later one");
     }
     return NULL;
@@ -274,18 +275,20 @@ static GError *wrong_flags(Emulator *emulator)
 static GError *check_incoming(Emulator *emulator)
 {
     if (incoming_part(emulator, PERMANENT)->size == 0) {
-        return wrong_part(emulator, PERMANENT,
+        return wrong_part(emulator, PERMANENT, TPM_ERROR_STATE_DAMAGED,
                           "is not there: swtpm would make a TPM whose seeds everybody knows");
     }
     if (incoming_part(emulator, VOLATILE)->size == 0) {
-        return wrong_part(emulator, VOLATILE, "is not there: the guest's TPM would lose its PCRs");
+        return wrong_part(emulator, VOLATILE, TPM_ERROR_STATE_DAMAGED,
+                          "is not there: the guest's TPM would lose its PCRs");
     }
     for (unsigned part = PERMANENT; part <= SAVED; part++) {
         const TPMStateBlob *given = incoming_part(emulator, part);
-        const char *trouble = given->size > 0 ? tpm_emulator_blob_trouble(given) : NULL;
+        TPMError code;
+        const char *trouble = given->size > 0 ? tpm_emulator_blob_trouble(given, &code) : NULL;
 
         if (trouble) {
-            return wrong_part(emulator, part, trouble);
+            return wrong_part(emulator, part, code, trouble);
         }
     }
     return wrong_flags(emulator);

@@ -87,8 +87,9 @@ typedef enum SwtpmCommand {
 
 /* What a blob begins with: u8 version, u8 least version, u16 size of this, u16 flags, u32 size. */
 #define SWTPM_BLOB_HEADER_SIZE        10u
-#define SWTPM_BLOB_HEADER_VERSION     2u
-#define SWTPM_BLOB_HEADER_LEAST       1u
+#define SWTPM_BLOB_VERSION            2u
+#define SWTPM_BLOB_VERSION_OFFSET     0u
+#define SWTPM_BLOB_LEAST_OFFSET       1u
 #define SWTPM_BLOB_HEADER_SIZE_OFFSET 2u
 #define SWTPM_BLOB_HEADER_TOTAL       6u
 

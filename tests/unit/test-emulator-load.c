@@ -174,6 +174,18 @@ static void test_a_part_may_take_as_long_as_the_lock(void **state)
     emulator_test_end(&test);
 }
 
+/* The largest part there may be; free it with g_free(). */
+static TPMStateBlob largest_part(void)
+{
+    uint8_t *large = g_malloc0(TPM_STATE_BLOB_SIZE_MAX);
+
+    memcpy(large, volatile_part, sizeof(volatile_part));
+    tpm_put_be32(large + 6, TPM_STATE_BLOB_SIZE_MAX);
+    tpm_put_be32(large + 12, TPM_STATE_BLOB_SIZE_MAX - 16);
+    tpm_put_be32(large + 18, TPM_STATE_BLOB_SIZE_MAX - 22);
+    return (TPMStateBlob){ large, TPM_STATE_BLOB_SIZE_MAX, 0 };
+}
+
 static void test_a_large_part_is_sent_as_there_is_room(void **state)
 {
     static const char *const script[] = {
@@ -182,13 +194,11 @@ static void test_a_large_part_is_sent_as_there_is_room(void **state)
     };
     static EmulatorTest test;
     TPMState given = some_state(0);
-    g_autofree uint8_t *large = g_malloc0(TPM_STATE_BLOB_SIZE_MAX);
+    TPMStateBlob large = largest_part();
 
     (void)state;
-    memcpy(large, volatile_part, sizeof(volatile_part));
-    tpm_put_be32(large + 6, TPM_STATE_BLOB_SIZE_MAX);
-    given.volatile_state.data = large;
-    given.volatile_state.size = TPM_STATE_BLOB_SIZE_MAX;
+    given.volatile_state.data = large.data;
+    given.volatile_state.size = large.size;
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
     tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, false);
@@ -198,6 +208,7 @@ static void test_a_large_part_is_sent_as_there_is_room(void **state)
     backend_client_wait_moved(&test.client, 1);
     assert_null(test.client.move_error);
     emulator_test_end(&test);
+    g_free((void *)large.data);
 }
 
 /* ---- refusals ---- */
@@ -236,6 +247,88 @@ static void test_what_is_refused_is_told_in_words(void **state)
     refuse_load("00000003", "cut short or damaged", TPM_ERROR_STATE_DAMAGED);
     refuse_load("00000034", "this TPM has no such part", TPM_ERROR_STATE_DAMAGED);
     refuse_load("0000001f", "another swtpm may still have it locked", TPM_ERROR_IO);
+}
+
+typedef struct Hollow {
+    uint8_t size;
+    uint8_t bytes[48];
+    TPMError code;
+    const char *words;
+} Hollow;
+
+/* Most of these swtpm would take, and make a TPM of that has the same seeds everywhere. */
+static const Hollow
+    hollow[] = {
+        { 0, { 0 }, TPM_ERROR_STATE_DAMAGED, "is not there: swtpm would make a TPM whose seeds" },
+        { 9, { 2, 1, 0, 10, 0, 4, 0, 0, 0 }, TPM_ERROR_STATE_DAMAGED, "is cut short" },
+        { 10, { 2, 1, 0, 10, 0, 4, 0, 0, 0, 10 }, TPM_ERROR_STATE_DAMAGED, "has nothing in it" },
+        { 10, { 2, 1, 0, 10, 0, 4, 0, 0, 0, 11 }, TPM_ERROR_STATE_DAMAGED, "has another size" },
+        { 16,
+          { 2, 1, 0, 10, 0, 4, 0, 0, 0, 16, 0, 4 },
+          TPM_ERROR_STATE_DAMAGED,
+          "has nothing in it" },
+        /* of another version, with all that is to be in it */
+        { 23,
+          { 3, 1, 0, 10, 0, 4, 0, 0, 0, 23, 0, 4, 0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0xAA },
+          TPM_ERROR_UNSUPPORTED,
+          "is not of version 2" },
+        { 23,
+          { 1, 1, 0, 10, 0, 4, 0, 0, 0, 23, 0, 4, 0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0xAA },
+          TPM_ERROR_UNSUPPORTED,
+          "is not of version 2" },
+        { 23,
+          { 2, 3, 0, 10, 0, 4, 0, 0, 0, 23, 0, 4, 0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0xAA },
+          TPM_ERROR_UNSUPPORTED,
+          "is not of version 2" },
+        { 23,
+          { 2, 1, 0, 11, 0, 4, 0, 0, 0, 23, 0, 4, 0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0xAA },
+          TPM_ERROR_STATE_DAMAGED,
+          "has a header of another size" },
+        /* what only goes with a content, before, beside and inside of none */
+        { 23,
+          { 2, 1, 0, 10, 0, 4, 0, 0, 0, 23, 0, 7, 0, 0, 0, 1, 0xAA, 0, 4, 0, 0, 0, 0 },
+          TPM_ERROR_STATE_DAMAGED,
+          "has nothing in it" },
+        { 29,
+          { 2,  1, 0, 10, 0, 4, 0, 0,    0, 29, 0, 4, 0, 0, 0,
+            13, 0, 6, 0,  0, 0, 1, 0xAA, 0, 1,  0, 0, 0, 0 },
+          TPM_ERROR_STATE_DAMAGED,
+          "has nothing in it" },
+        /* two contents; and bytes behind it, or fewer than it says */
+        { 36,
+          { 2, 1, 0, 10, 0,    4, 0, 0, 0, 36, 0, 4, 0, 0, 0, 7, 0, 1,
+            0, 0, 0, 1,  0xAA, 0, 4, 0, 0, 0,  7, 0, 1, 0, 0, 0, 1, 0xAA },
+          TPM_ERROR_STATE_DAMAGED,
+          "has nothing in it, or is damaged" },
+        { 24,
+          { 2, 1, 0, 10, 0, 4, 0, 0, 0, 24, 0, 4, 0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0xAA, 0 },
+          TPM_ERROR_STATE_DAMAGED,
+          "has nothing in it, or is damaged" },
+        { 23,
+          { 2, 1, 0, 10, 0, 4, 0, 0, 0, 23, 0, 4, 0, 0, 0, 8, 0, 1, 0, 0, 0, 1, 0xAA },
+          TPM_ERROR_STATE_DAMAGED,
+          "has nothing in it, or is damaged" },
+    };
+
+static void test_a_permanent_part_with_nothing_in_it_is_not_sent(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"), START, GOODBYE, NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    for (size_t i = 0; i < G_N_ELEMENTS(hollow); i++) {
+        given.permanent.size = hollow[i].size;
+        given.permanent.data = hollow[i].size > 0 ? hollow[i].bytes : NULL;
+        assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+        assert_contains(test.client.move_error, "its permanent part ");
+        assert_contains(test.client.move_error, hollow[i].words);
+        assert_int_equal(test.client.move_code, hollow[i].code);
+    }
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
+    emulator_test_end(&test);
 }
 
 static void test_a_smaller_buffer_than_the_guests_is_refused(void **state)
@@ -318,13 +411,9 @@ static void test_a_part_that_is_not_taken_times_out(void **state)
                                           GOODBYE,       NULL };
     static EmulatorTest test;
     TPMState given = some_state(0);
-    g_autofree uint8_t *large = g_malloc0(TPM_STATE_BLOB_SIZE_MAX);
 
     (void)state;
-    memcpy(large, permanent, sizeof(permanent));
-    tpm_put_be32(large + 6, TPM_STATE_BLOB_SIZE_MAX);
-    given.permanent.data = large;
-    given.permanent.size = TPM_STATE_BLOB_SIZE_MAX;
+    given.permanent = largest_part();
     emulator_test_connect(&test, script);
     emulator_test_bind(&test);
     tpm_backend_load_state(test.backend, TPM_BUFFER_SIZE_COMMON, &given, false, false);
@@ -338,6 +427,7 @@ static void test_a_part_that_is_not_taken_times_out(void **state)
     fake_swtpm_go(test.fake);
     assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
     emulator_test_end(&test);
+    g_free((void *)given.permanent.data);
 }
 
 int main(void)
@@ -352,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_a_part_may_take_as_long_as_the_lock),
         cmocka_unit_test(test_a_large_part_is_sent_as_there_is_room),
         cmocka_unit_test(test_what_is_refused_is_told_in_words),
+        cmocka_unit_test(test_a_permanent_part_with_nothing_in_it_is_not_sent),
         cmocka_unit_test(test_a_smaller_buffer_than_the_guests_is_refused),
         cmocka_unit_test(test_parts_that_were_given_are_dropped),
         cmocka_unit_test(test_the_same_when_the_connection_is_lost),

@@ -523,6 +523,11 @@ static void test_what_can_be_no_state_is_not_sent(void **state)
     refused_unsent(tpm, &bad, "permanent part has another size than its header says");
     bad.permanent = (TPMStateBlob){ nothing, 9, 0 };
     refused_unsent(tpm, &bad, "permanent part is cut short");
+    g_autofree uint8_t *later = g_memdup2(saved->permanent.data, saved->permanent.size);
+
+    later[0] = 3; /* swtpm 0.7.1 would find nothing in it, and take it for none */
+    bad.permanent = (TPMStateBlob){ later, saved->permanent.size, 0 };
+    refused_unsent(tpm, &bad, "permanent part is not of version 2");
     bad.permanent = saved->permanent;
     bad.volatile_state = (TPMStateBlob){ 0 };
     refused_unsent(tpm, &bad, "would lose its PCRs");
