@@ -89,6 +89,8 @@ typedef struct FaultTPM {
     /* Telling it. */
     GSource *timer;   /* on the library's context; NULL until first needed */
     unsigned telling; /* threads that are telling the device */
+    bool following;   /* one of them has it follow the TPM within, */
+    bool has_news;    /* and is to look once more */
     bool dying;
     GCond told; /* telling became 0, and it is dying */
 } FaultTPM;

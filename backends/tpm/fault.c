@@ -137,15 +137,74 @@ static void arm_timer(FaultTPM *fault)
     g_source_set_ready_time(fault->timer, fault->due_us);
 }
 
+static bool inner_has_failed(FaultTPM *fault)
+{
+    TPMBackendStatistics statistics = { .size = sizeof(statistics) };
+
+    tpmdev_backend_get_statistics(fault->inner, &statistics);
+    return statistics.failed;
+}
+
+/* Called with the lock held, returns with it held. */
+static void begin_telling(FaultTPM *fault)
+{
+    fault->telling++;
+    g_mutex_unlock(&fault->lock);
+}
+
+static void end_telling(FaultTPM *fault)
+{
+    g_mutex_lock(&fault->lock);
+    if (--fault->telling == 0 && fault->dying) {
+        g_cond_broadcast(&fault->told);
+    }
+}
+
+/*
+ * Have the device follow a TPM within that has recovered, or whose link has changed. What that
+ * tells is not enough: while the device is told of a failure by one thread, or the failure waits to
+ * be polled for, another thread may tell of the recovery, which is nobody's then. So whoever has
+ * told the device of either looks how things stand, one thread at a time, until nobody has news.
+ * Called with the lock held, returns with it held.
+ */
+static void follow(FaultTPM *fault)
+{
+    fault->has_news = true;
+    if (fault->following) {
+        return;
+    }
+    fault->following = true;
+    while (fault->has_news && !fault->dying) {
+        bool dead = fault->dead;
+
+        fault->has_news = false;
+        begin_telling(fault);
+        g_autofree char *message = NULL;
+        TPMBackendLink link = tpm_backend_get_link(fault->inner, &message);
+
+        if (!dead && !inner_has_failed(fault)) {
+            tpmdev_backend_recovered(fault->backend);
+        }
+        tpmdev_backend_set_link(fault->backend, dead ? TPM_LINK_GONE : link);
+        end_telling(fault);
+    }
+    fault->following = false;
+}
+
+static void tell_death(FaultTPM *fault, unsigned cycle)
+{
+    g_autoptr(GError) death =
+        g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "TPM backend '%s' has died, as it was told to",
+                    tpmdev_backend_get_id(fault->backend));
+
+    tpmdev_backend_failed_in_cycle(fault->backend, cycle, death);
+}
+
 static void tell_answer(FaultTPM *fault, unsigned cycle, const FaultOutcome *outcome,
                         const GError *failure)
 {
     if (outcome->dies) {
-        g_autoptr(GError) death =
-            g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "TPM backend '%s' has died, as it was told to",
-                        tpmdev_backend_get_id(fault->backend));
-
-        tpmdev_backend_failed_in_cycle(fault->backend, cycle, death);
+        tell_death(fault, cycle);
     } else if (failure) {
         tpmdev_backend_failed_in_cycle(fault->backend, cycle, failure);
     } else {
@@ -176,12 +235,11 @@ static void settle(FaultTPM *fault)
 
     fault->is_answered = fault->executing = fault->lingering = false;
     fault->dead |= outcome.dies;
-    fault->telling++;
-    g_mutex_unlock(&fault->lock);
+    begin_telling(fault);
     tell_answer(fault, cycle, &outcome, failure);
-    g_mutex_lock(&fault->lock);
-    if (--fault->telling == 0 && fault->dying) {
-        g_cond_broadcast(&fault->told);
+    end_telling(fault);
+    if (outcome.dies || failure) {
+        follow(fault);
     }
 }
 
@@ -196,6 +254,13 @@ static gboolean on_timer(gpointer data)
 }
 
 /* ---- what the TPM within answers ---- */
+
+static void look_again(FaultTPM *fault)
+{
+    g_mutex_lock(&fault->lock);
+    follow(fault);
+    g_mutex_unlock(&fault->lock);
+}
 
 /* It has answered, whatever it was; with the lock held. */
 static void inner_is_free(FaultTPM *fault)
@@ -219,14 +284,7 @@ static void on_started(void *client, const GError *error)
     } else if (is_wanted) {
         tpmdev_backend_started(fault->backend);
     }
-}
-
-static bool inner_has_failed(FaultTPM *fault)
-{
-    TPMBackendStatistics statistics = { .size = sizeof(statistics) };
-
-    tpmdev_backend_get_statistics(fault->inner, &statistics);
-    return statistics.failed;
+    look_again(fault);
 }
 
 static void on_completed(void *client, const uint8_t *response, size_t size, const GError *error)
@@ -266,6 +324,7 @@ static void on_hashed(void *client, const GError *error)
     g_mutex_unlock(&fault->lock);
     if (is_wanted && error) {
         tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
+        look_again(fault);
     } else if (is_wanted) {
         tpmdev_backend_hashed(fault->backend);
     }
@@ -288,34 +347,17 @@ static void on_failed(void *client, const GError *error)
 
     g_mutex_unlock(&fault->lock);
     tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
-}
-
-static bool is_dead(FaultTPM *fault)
-{
-    g_mutex_lock(&fault->lock);
-    bool dead = fault->dead;
-    g_mutex_unlock(&fault->lock);
-    return dead;
+    look_again(fault);
 }
 
 static void on_recovered(void *client)
 {
-    FaultTPM *fault = client;
-
-    if (!is_dead(fault)) {
-        tpmdev_backend_recovered(fault->backend);
-    }
+    look_again(client);
 }
 
 static void on_link_changed(void *client)
 {
-    FaultTPM *fault = client;
-    g_autofree char *message = NULL;
-    TPMBackendLink link = tpm_backend_get_link(fault->inner, &message);
-
-    if (!is_dead(fault)) {
-        tpmdev_backend_set_link(fault->backend, link);
-    }
+    look_again(client);
 }
 
 static const TPMBackendClient fault_client = {
@@ -359,8 +401,24 @@ static void fault_start(void *self, size_t buffer_size)
                                               "TPM backend '%s' does not start, as it was told to",
                                               tpmdev_backend_get_id(fault->backend));
 
-        tpmdev_backend_failed(fault->backend, error);
+        tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
     }
+}
+
+/*
+ * A recovery was told in the moment in which the TPM died, and so it is asked for something: it
+ * dies once more. Called with the lock held, which it releases then.
+ */
+static bool died_and_unlock(FaultTPM *fault)
+{
+    unsigned cycle = fault->cycle;
+    bool dead = fault->dead;
+
+    if (dead) {
+        g_mutex_unlock(&fault->lock);
+        tell_death(fault, cycle);
+    }
+    return dead;
 }
 
 static void fault_submit(void *self, const TPMCommand *command, bool linger)
@@ -368,6 +426,9 @@ static void fault_submit(void *self, const TPMCommand *command, bool linger)
     FaultTPM *fault = self;
 
     g_mutex_lock(&fault->lock);
+    if (died_and_unlock(fault)) {
+        return;
+    }
     fault->command = *command;
     fault->executing = true;
     fault->shows = tpm_fault_rule_command(&fault->rule, tpm_header_code(command->data));
@@ -450,6 +511,9 @@ static void fault_hash(void *self, TPMHashStep step, const uint8_t *data, size_t
     FaultTPM *fault = self;
 
     g_mutex_lock(&fault->lock);
+    if (died_and_unlock(fault)) {
+        return;
+    }
     fault->hash_wanted = true;
     fault->hash_step = step;
     fault->hash_data = data;

@@ -122,6 +122,54 @@ static void test_failure_recovery_and_link_are_handed_on(void **state)
     fault_run_good(machine);
 }
 
+/* The failure waits for the device to look; the recovery comes by another thread, and is first. */
+static void test_a_recovery_that_overtakes_its_failure_is_not_lost(void **state)
+{
+    TISMachine *machine = *state;
+    TPMFaultConfig config = fault_config(machine, TPM_FAULT_CODE);
+    TPMBackendStatistics statistics = { .size = sizeof(statistics) };
+    BackendClient client;
+
+    config.ordinal = 0x999;
+    TPMBackend *backend = fault_new(&config);
+
+    machine->tpm->submit_when = FAKE_WHEN_TOLD;
+    backend_client_bind(&client, backend, NULL);
+    assert_true(backend_client_start(&client, TPM_BUFFER_SIZE_COMMON));
+    tpm_backend_load(backend, 0, command_2_0, sizeof(command_2_0));
+    tpm_backend_submit(backend, true);
+    fake_backend_fail(machine->tpm);
+    tpmdev_backend_recovered(machine->tpm->backend);
+    assert_int_equal(client.completed, 0);
+    tpm_backend_poll(backend);
+    assert_int_equal(client.completed, 1);
+    assert_string_equal(client.response_error, "the fake TPM was told to fail");
+    tpmdev_backend_get_statistics(backend, &statistics);
+    assert_false(statistics.failed);
+    assert_int_equal(statistics.link, TPM_LINK_CONNECTED);
+    machine->tpm->submit_when = FAKE_AT_ONCE;
+    assert_int_equal(backend_client_command(&client, command_2_0, sizeof(command_2_0)), 0);
+    backend_client_unbind(&client);
+    tpmdev_backend_unref(backend);
+}
+
+/* What the TPM within has told a moment before its death does not bring it back. */
+static void test_a_recovery_that_comes_with_a_death_is_none(void **state)
+{
+    TISMachine *machine = *state;
+    TPMFaultConfig config = fault_config(machine, TPM_FAULT_DEATH);
+
+    config.nth = 1;
+    fault_plug(machine, &config);
+    fault_start_command(machine);
+    fault_assert_failure(machine);
+    tpmdev_backend_recovered(tpmdev_device_get_backend(machine->device));
+    fault_start_command(machine);
+    fault_assert_failure(machine);
+    assert_int_equal(machine->tpm->submits, 1);
+    assert_int_equal(fake_host_link(&machine->host), TPM_LINK_GONE);
+}
+
 static void test_the_established_flag_is_handed_on(void **state)
 {
     TISMachine *machine = *state;
@@ -303,6 +351,8 @@ int main(void)
         cmocka_unit_test(test_a_response_waits_for_the_device_to_look),
         TEST_2_0(test_a_cancel_reaches_the_tpm_within),
         TEST_2_0(test_failure_recovery_and_link_are_handed_on),
+        TEST_2_0(test_a_recovery_that_overtakes_its_failure_is_not_lost),
+        TEST_2_0(test_a_recovery_that_comes_with_a_death_is_none),
         TEST_2_0(test_the_established_flag_is_handed_on),
         TEST_2_0(test_a_measurement_is_handed_on),
         cmocka_unit_test_setup_teardown(test_whether_it_can_migrate_is_for_the_tpm_within_to_say,
