@@ -14,7 +14,7 @@
  * memory in which QEMU builds its commands. Until that is certain, memory is only read where it
  * can be.
  *
- * Neighbours: libtpmdev-qemu.c has the parts made; qemu-api.c finds symbols and reads memory.
+ * Neighbours: qemu-target.c has the parts made; qemu-api.c finds symbols and reads memory.
  */
 #include "qemu-loader.h"
 

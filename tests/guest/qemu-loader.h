@@ -3,7 +3,7 @@
  * ACPI tables of ours beside QEMU's, on the way by which its firmware gets them: files of fw_cfg,
  * and the linker-loader's commands that place them in the guest's memory.
  *
- * Neighbours: libtpmdev-qemu.c, which uses it; acpi/fw-cfg.c makes files and commands.
+ * Neighbours: qemu-target.c, which uses it; acpi/fw-cfg.c makes files and commands.
  */
 #ifndef QEMU_LOADER_H
 #define QEMU_LOADER_H

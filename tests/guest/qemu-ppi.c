@@ -10,7 +10,7 @@
  * guest is started with, and that must stay: `-device loader` does so from a reset handler of its
  * own, images from one that QEMU registers last.
  *
- * Neighbours: libtpmdev-qemu.c calls these; hw/tpm/ppi.c has the memory.
+ * Neighbours: qemu-target.c and libtpmdev-qemu.c call these; hw/tpm/ppi.c has the memory.
  */
 #include "qemu-ppi.h"
 #include "qemu-api.h"

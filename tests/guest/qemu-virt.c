@@ -4,7 +4,7 @@
  * QEMU makes the tree before the first CPU, which is when a plugin hears of it, and hands it to
  * the guest when all of the machine is there.
  *
- * Neighbours: libtpmdev-qemu.c maps the registers; qemu-api.c has found the functions.
+ * Neighbours: qemu-target.c maps the registers; qemu-api.c has found the functions.
  */
 #include "qemu-virt.h"
 

@@ -2,7 +2,7 @@
 /*
  * What Arm's `virt` takes besides mapped registers: a node in the device tree, an interrupt.
  *
- * Neighbours: libtpmdev-qemu.c, which uses it.
+ * Neighbours: qemu-target.c, which uses it.
  */
 #ifndef QEMU_VIRT_H
 #define QEMU_VIRT_H
