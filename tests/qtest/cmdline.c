@@ -87,9 +87,6 @@ static const OptionRow option_rows[] = {
 /* Guest memory when -m does not say: enough for what a test puts there. */
 #define RAM_SIZE_DEFAULT (16u << 20)
 
-/* Where a PC's memory below 4 GiB ends at the latest; there is none above in this machine. */
-#define RAM_SIZE_MAX (UINT64_C(3) << 30)
-
 static const OptionRow *find_option(const char *name)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(option_rows); i++) {
@@ -129,7 +126,7 @@ static bool parse_size(const char *text, uint64_t *size)
     if (!g_ascii_isdigit(*text) || value == 0 || value > UINT64_MAX >> shift) {
         return false;
     }
-    *size = MIN(value << shift, RAM_SIZE_MAX);
+    *size = value << shift;
     return true;
 }
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define VERSION      1u
-#define PAGE_BYTES   4096u
+#define PAGE_BYTES   RAM_PAGE_SIZE
 #define HEADER_SIZE  16u
 #define SECTION_HEAD 8u
 #define DIGEST_SIZE  32u
@@ -78,11 +78,9 @@ static void add_section(GByteArray *stream, const char *name, const void *data, 
 static void add_mach(GByteArray *stream, const Machine *machine, bool running)
 {
     uint8_t mach[MACH_SIZE] = { 0 };
-    uint64_t ram_size;
 
-    machine_ram(machine, &ram_size);
     g_strlcpy((char *)mach, machine_arch(machine)->name, MACH_NAME);
-    put_le(mach + MACH_NAME, ram_size, 8);
+    put_le(mach + MACH_NAME, ram_size(machine_ram(machine)), 8);
     mach[MACH_NAME + 8] = running;
     add_section(stream, section_mach, mach, sizeof(mach));
 }
@@ -94,11 +92,13 @@ static bool is_zero(const uint8_t *data, size_t size)
 
 static bool add_pages(GByteArray *stream, const Machine *machine, GError **error)
 {
-    uint64_t ram_size;
-    const uint8_t *ram = machine_ram(machine, &ram_size);
+    const Ram *ram = machine_ram(machine);
+    uint64_t end = ram_size(ram);
 
-    for (uint64_t at = 0; at < ram_size; at += PAGE_BYTES) {
-        size_t size = MIN(PAGE_BYTES, ram_size - at);
+    for (uint64_t at = ram_next_written(ram, 0); at < end;
+         at = ram_next_written(ram, at + PAGE_BYTES)) {
+        const uint8_t *page = ram_at(ram, at);
+        size_t size = MIN(PAGE_BYTES, end - at);
         uint8_t offset[8];
 
         if (stream->len > STREAM_SIZE_MAX) {
@@ -106,11 +106,11 @@ static bool add_pages(GByteArray *stream, const Machine *machine, GError **error
                         STREAM_SIZE_MAX);
             return false;
         }
-        if (!is_zero(ram + at, size)) {
+        if (!is_zero(page, size)) {
             put_le(offset, at, 8);
             add_head(stream, section_page, sizeof(offset) + size);
             g_byte_array_append(stream, offset, sizeof(offset));
-            g_byte_array_append(stream, ram + at, (guint)size);
+            g_byte_array_append(stream, page, (guint)size);
         }
     }
     return true;
@@ -233,10 +233,8 @@ static size_t largest(const char *name)
 /* The most bytes of a stream that this machine could be loaded from. */
 static size_t largest_stream(const Machine *machine)
 {
-    uint64_t ram_size;
-
-    machine_ram(machine, &ram_size);
-    uint64_t memory = ram_size + (ram_size / PAGE_BYTES + 1) * (SECTION_HEAD + 8);
+    uint64_t size = ram_size(machine_ram(machine));
+    uint64_t memory = size + (size / PAGE_BYTES + 1) * (SECTION_HEAD + 8);
 
     return (size_t)MIN(memory, STREAM_SIZE_MAX + 0x10000) + TPM_SAVED_STATE_SIZE_MAX + 0x10000;
 }
@@ -288,7 +286,7 @@ bool machine_state_scan(const Machine *machine, const GByteArray *bytes, Machine
 typedef struct Saved {
     bool has_mach;
     bool running;
-    uint8_t *ram;
+    Ram *ram;
     uint64_t next_page; /* the least offset that the next page can have */
     PaprState papr;
     bool has_papr;
@@ -300,10 +298,9 @@ typedef struct Saved {
 static bool read_mach(const Machine *machine, const uint8_t *data, size_t size, Saved *saved,
                       GError **error)
 {
-    uint64_t ram_size;
+    uint64_t own_size = ram_size(machine_ram(machine));
     const char *own = machine_arch(machine)->name;
 
-    machine_ram(machine, &ram_size);
     if (saved->has_mach || size != MACH_SIZE || data[MACH_NAME - 1] || data[MACH_NAME + 8] > 1) {
         return wrong(error, "section 'MACH' is damaged");
     }
@@ -311,31 +308,29 @@ static bool read_mach(const Machine *machine, const uint8_t *data, size_t size, 
         return wrong(error, "it is an %.15s machine and this is an %s one", (const char *)data,
                      own);
     }
-    if (get_le(data + MACH_NAME, 8) != ram_size) {
+    if (get_le(data + MACH_NAME, 8) != own_size) {
         return wrong(error,
                      "its memory has %" G_GUINT64_FORMAT " bytes and here it has %" G_GUINT64_FORMAT
                      "; give the same -m",
-                     get_le(data + MACH_NAME, 8), ram_size);
+                     get_le(data + MACH_NAME, 8), own_size);
     }
     saved->has_mach = true;
     saved->running = data[MACH_NAME + 8];
-    saved->ram = g_malloc0(ram_size);
-    return true;
+    saved->ram = ram_new(own_size, error);
+    return saved->ram != NULL;
 }
 
 static bool read_page(const Machine *machine, const uint8_t *data, size_t size, Saved *saved,
                       GError **error)
 {
-    uint64_t ram_size;
-
-    machine_ram(machine, &ram_size);
+    uint64_t end = ram_size(machine_ram(machine));
     uint64_t offset = size >= 8 ? get_le(data, 8) : UINT64_MAX;
 
-    if (!saved->ram || offset < saved->next_page || offset % PAGE_BYTES || offset >= ram_size ||
-        size - 8 != MIN(PAGE_BYTES, ram_size - offset)) {
+    if (!saved->ram || offset < saved->next_page || offset % PAGE_BYTES || offset >= end ||
+        size - 8 != MIN(PAGE_BYTES, end - offset)) {
         return wrong(error, "section 'PAGE' is damaged");
     }
-    memcpy(saved->ram + offset, data + 8, size - 8);
+    ram_write(saved->ram, offset, data + 8, size - 8);
     saved->next_page = offset + PAGE_BYTES;
     return true;
 }
@@ -461,7 +456,7 @@ bool machine_state_load(Machine *machine, const uint8_t *bytes, size_t size, int
     }
     if (!read_sections(machine, bytes, size, &saved, error) ||
         !check_whole(machine, &saved, error) || !load_device(machine, &saved, timeout_ns, error)) {
-        g_free(saved.ram);
+        ram_free(saved.ram);
         return false;
     }
     /* Nothing of this can fail; the device writes to memory when it is resumed. */

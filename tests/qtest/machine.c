@@ -17,14 +17,16 @@
 /* As in QEMU, a machine whose TPM does not start does not start; nanoseconds. */
 #define START_TIMEOUT_NS G_GINT64_CONSTANT(30000000000)
 
+/* Where a PC's memory goes on that has no place below. */
+#define RAM_HIGH_BASE (UINT64_C(4) << 30)
+
 /* The model that is on a bus, not in the address space. */
 #define I2C_MODEL "tpm-tis-i2c"
 
 struct Machine {
     const MachineArch *arch;
     bool is_big_endian;
-    uint8_t *ram;
-    uint64_t ram_size;
+    Ram *ram;
     bool incoming; /* the device is made to be loaded */
 
     TPMBackend *backend;
@@ -53,18 +55,28 @@ struct Machine {
  * at 1E78A000h; `pseries`, whose virtual I/O devices have no registers.
  */
 static const MachineArch arch_rows[] = {
-    { "x86_64", "little", "ioapic", 0, 0, TPM_BASE_ADDRESS, { "tpm-tis", "tpm-crb" }, false, true },
+    { "x86_64",
+      "little",
+      "ioapic",
+      0,
+      0,
+      UINT64_C(3) << 30,
+      TPM_BASE_ADDRESS,
+      { "tpm-tis", "tpm-crb" },
+      false,
+      true },
     { "aarch64",
       "little",
       "device[1]",
       112,
       0x40000000,
+      0,
       0x0C000000,
       { "tpm-tis-device", "tpm-crb" },
       false,
       false },
-    { "arm", "little", "gic", 0, 0x80000000, 0x1E78A000, { "tpm-tis-i2c" }, false, false },
-    { "ppc64", "big", "ics", 0, 0, 0, { "tpm-spapr" }, true, false },
+    { "arm", "little", "gic", 0, 0x80000000, 0, 0x1E78A000, { "tpm-tis-i2c" }, false, false },
+    { "ppc64", "big", "ics", 0, 0, 0, 0, { "tpm-spapr" }, true, false },
 };
 
 const MachineArch *machine_arch_of(const char *program)
@@ -81,14 +93,18 @@ const MachineArch *machine_arch_of(const char *program)
 
 /* ---- life ---- */
 
-Machine *machine_new(const MachineArch *arch, uint64_t ram_size)
+Machine *machine_new(const MachineArch *arch, uint64_t size, GError **error)
 {
+    Ram *ram = ram_new(size, error);
+
+    if (!ram) {
+        return NULL;
+    }
     Machine *machine = g_new0(Machine, 1);
 
     machine->arch = arch;
     machine->is_big_endian = strcmp(arch->endianness, "big") == 0;
-    machine->ram = g_malloc0(ram_size);
-    machine->ram_size = ram_size;
+    machine->ram = ram;
     if (g_strv_contains(arch->models, I2C_MODEL)) {
         machine->i2c = aspeed_i2c_new();
     }
@@ -103,7 +119,7 @@ void machine_free(Machine *machine)
         tpmdev_backend_unref(machine->backend);
         papr_free(machine->papr);
         g_free(machine->backend_options);
-        g_free(machine->ram);
+        ram_free(machine->ram);
         g_free(machine);
     }
 }
@@ -143,15 +159,14 @@ AspeedI2C *machine_i2c(const Machine *machine)
     return machine->i2c;
 }
 
-const uint8_t *machine_ram(const Machine *machine, uint64_t *size)
+const Ram *machine_ram(const Machine *machine)
 {
-    *size = machine->ram_size;
     return machine->ram;
 }
 
-void machine_take_ram(Machine *machine, uint8_t *ram)
+void machine_take_ram(Machine *machine, Ram *ram)
 {
-    g_free(machine->ram);
+    ram_free(machine->ram);
     machine->ram = ram;
 }
 
@@ -212,7 +227,7 @@ static void on_clear_memory(void *opaque)
 {
     Machine *machine = opaque;
 
-    memset(machine->ram, 0, machine->ram_size);
+    ram_clear(machine->ram);
 }
 
 static void on_guest_error(void *opaque, const char *message)
@@ -400,9 +415,19 @@ static bool is_within(uint64_t address, uint64_t width, uint64_t base, uint64_t 
     return address >= base && address - base < size && size - (address - base) >= width;
 }
 
-static bool is_ram(const Machine *machine, uint64_t address, uint64_t width)
+/* Whether all of it is guest memory, and which. */
+static bool is_ram(const Machine *machine, uint64_t address, uint64_t width, uint64_t *offset)
 {
-    return is_within(address, width, machine->arch->ram_base, machine->ram_size);
+    const MachineArch *arch = machine->arch;
+    uint64_t size = ram_size(machine->ram);
+    uint64_t low = arch->ram_low ? MIN(size, arch->ram_low) : size;
+
+    if (is_within(address, width, arch->ram_base, low)) {
+        *offset = address - arch->ram_base;
+        return true;
+    }
+    *offset = address - RAM_HIGH_BASE + low;
+    return is_within(address, width, RAM_HIGH_BASE, size - low);
 }
 
 static bool is_tpm(const Machine *machine, uint64_t address, uint64_t width)
@@ -426,8 +451,9 @@ static bool is_i2c_register(const Machine *machine, uint64_t address, uint64_t w
            is_within(address, width, machine->arch->tpm_base, ASPEED_I2C_SIZE);
 }
 
-/* Memory the guest reaches without an exit, or NULL; the device's pages lie over the machine's. */
-static uint8_t *memory_at(const Machine *machine, uint64_t address, uint64_t width)
+/* Memory of the device that the guest reaches without an exit, or NULL. It lies over the machine's.
+ */
+static uint8_t *device_memory_at(const Machine *machine, uint64_t address, uint64_t width)
 {
     if (is_page(machine, address, width)) {
         return machine->page + (address - machine->page_base);
@@ -435,10 +461,34 @@ static uint8_t *memory_at(const Machine *machine, uint64_t address, uint64_t wid
     if (is_ppi(machine, address, width)) {
         return machine->ppi + (address - machine->ppi_base);
     }
-    if (is_ram(machine, address, width)) {
-        return machine->ram + (address - machine->arch->ram_base);
-    }
     return NULL;
+}
+
+/* Any memory, to be read. */
+static const uint8_t *memory_at(const Machine *machine, uint64_t address, uint64_t width)
+{
+    const uint8_t *memory = device_memory_at(machine, address, width);
+    uint64_t offset;
+
+    return !memory && is_ram(machine, address, width, &offset) ? ram_at(machine->ram, offset)
+                                                               : memory;
+}
+
+/* False when no memory is there. */
+static bool write_memory(Machine *machine, uint64_t address, const void *data, uint64_t size)
+{
+    uint8_t *memory = device_memory_at(machine, address, size);
+    uint64_t offset;
+
+    if (memory) {
+        memcpy(memory, data, size);
+        return true;
+    }
+    if (is_ram(machine, address, size, &offset)) {
+        ram_write(machine->ram, offset, data, size);
+        return true;
+    }
+    return false;
 }
 
 /* ---- DMA ---- */
@@ -455,12 +505,7 @@ bool machine_dma_read(Machine *machine, uint64_t address, void *data, size_t siz
 
 bool machine_dma_write(Machine *machine, uint64_t address, const void *data, size_t size)
 {
-    uint8_t *memory = memory_at(machine, address, size);
-
-    if (memory) {
-        memcpy(memory, data, size);
-    }
-    return memory != NULL;
+    return write_memory(machine, address, data, size);
 }
 
 /* ---- accesses ---- */
@@ -524,11 +569,13 @@ uint64_t machine_load(Machine *machine, uint64_t address, unsigned width)
 
 void machine_store(Machine *machine, uint64_t address, unsigned width, uint64_t value)
 {
-    uint8_t *memory = memory_at(machine, address, width);
+    uint8_t bytes[8];
 
-    if (memory) {
-        to_bytes(machine, value, memory, width);
-    } else if (is_tpm(machine, address, width)) {
+    to_bytes(machine, value, bytes, width);
+    if (write_memory(machine, address, bytes, width)) {
+        return;
+    }
+    if (is_tpm(machine, address, width)) {
         tpmdev_device_write(machine->device, address - machine->device_base, width, value);
     } else if (is_i2c_register(machine, address, width)) {
         aspeed_i2c_write(machine->i2c, (uint32_t)(address - machine->arch->tpm_base),

@@ -9,6 +9,8 @@
 #ifndef TESTS_QTEST_MACHINE_H
 #define TESTS_QTEST_MACHINE_H
 
+#include "ram.h"
+
 #include <tpmdev/tpmdev.h>
 
 /* What differs between the names the program has. */
@@ -18,6 +20,7 @@ typedef struct MachineArch {
     const char *irq_controller; /* what irq_intercept_in can name */
     unsigned irq;               /* the TPM's input of it; 0: the one `irq=` names */
     uint64_t ram_base;          /* where guest memory begins */
+    uint64_t ram_low;           /* so much is there, and the rest from 4 GiB on; 0: all is there */
     uint64_t tpm_base;          /* where the TPM device is when `base=` does not say, or its bus */
     const char *models[3];      /* the TPM devices it has a place for, NULL-terminated */
     bool has_papr;              /* the guest makes hypercalls */
@@ -29,7 +32,8 @@ const MachineArch *machine_arch_of(const char *program);
 
 typedef struct Machine Machine;
 
-Machine *machine_new(const MachineArch *arch, uint64_t ram_size);
+/* NULL with error set when the host has not so much memory. */
+Machine *machine_new(const MachineArch *arch, uint64_t size, GError **error);
 void machine_free(Machine *machine);
 
 const MachineArch *machine_arch(const Machine *machine);
@@ -56,9 +60,9 @@ uint64_t machine_tpm_address(const Machine *machine);
 
 void machine_reset(Machine *machine);
 
-/* Guest memory, and its bytes; what is put there with machine_take_ram() is the machine's then. */
-const uint8_t *machine_ram(const Machine *machine, uint64_t *size);
-void machine_take_ram(Machine *machine, uint8_t *ram);
+/* Guest memory; what is put there with machine_take_ram() is the machine's then. */
+const Ram *machine_ram(const Machine *machine);
+void machine_take_ram(Machine *machine, Ram *ram);
 
 /* The controller of the machine whose TPM is on an I2C bus, or NULL. */
 struct AspeedI2C *machine_i2c(const Machine *machine);

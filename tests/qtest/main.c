@@ -390,14 +390,11 @@ static void follow_parent(void)
     }
 }
 
-static void set_up(Program *program, const char *name)
+static void set_up(Program *program)
 {
-    const MachineArch *arch = machine_arch_of(name);
-
     program->loop = g_main_loop_new(NULL, FALSE);
     program->chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
     program->fdsets = fdsets_new();
-    program->machine = machine_new(arch, program->line.ram_size);
     program->migration = migration_new(program->machine, program->line.stopped);
     program->snapshots =
         snapshots_new(program->machine, program->migration, program->line.snapshots);
@@ -417,7 +414,12 @@ static void set_up(Program *program, const char *name)
 
 static bool run(Program *program, const char *name, GError **error)
 {
-    set_up(program, name);
+    program->machine = machine_new(machine_arch_of(name), program->line.ram_size, error);
+    if (!program->machine) {
+        g_prefix_error(error, "-m: ");
+        return false;
+    }
+    set_up(program);
     bool good = build(program, error) && serve(program, error);
 
     qtest_free(program->qtest);

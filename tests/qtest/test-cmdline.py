@@ -24,6 +24,8 @@ MISTAKES = [
     ('file name', ['disk.img'], ['disk.img: invalid option']),
     ('option without its value', ['-tpmdev'], ['-tpmdev: requires an argument']),
     ('memory size', ['-m', 'many'], ["-m many: Parameter 'size' expects a number"]),
+    ('more memory than any host has', ['-m', '1000000T'],
+     ['-m: no 1099511627776000000 bytes of memory: Cannot allocate memory']),
     ('run-with value', ['-run-with', 'exit-with-parent=maybe'],
      ["-run-with exit-with-parent=maybe: Parameter 'exit-with-parent' expects 'on' or 'off'"]),
 
@@ -298,6 +300,18 @@ def form(program, words):
         works(machine)
 
 
+def memory_of_a_pc(program):
+    """As much as -m says; what of it is beyond 3 GiB is at 4 GiB."""
+    places = ((0, True), (0xBFFFFFF8, True), (0xC0000000, False), (0xFFFFFFF8, False),
+              (0x100000000, True), (0x17FFFFFF8, True), (0x180000000, False))
+    with Machine([program, '-m', '5G']) as machine:
+        for address, _ in places:
+            machine.qtest.ok(f'writeq {address:#x} {address + 5:#x}')
+        for address, is_there in places:
+            value = machine.qtest.number(f'readq {address:#x}')
+            assert value == (address + 5 if is_there else 0), f'{address:#x}: {value:#x}'
+
+
 def form_elsewhere(program, arch, words):
     """With the options by which QEMU's own test of the device starts it."""
     with Machine(arch.machine(program) + NULL + ['-device', f'{arch.tis},tpmdev=tpm0'],
@@ -428,6 +442,7 @@ def main():
         tap.run(f'aarch64 starts in the form of {version}', form_elsewhere, program,
                 ARCHES['aarch64'], FORMS[version])
     tap.run('starts as libqtest starts it', as_libqtest_starts_it, program)
+    tap.run('a PC has as much memory as -m says', memory_of_a_pc, program)
     tap.run('options can stand in any order', order_does_not_matter, program)
     for arguments, texts in ((['-tpmdev', 'help'], ['libtpms', 'emulator', 'passthrough', 'null', 'fault']),
                              (['-device', 'help'], ['tpm-tis']),
