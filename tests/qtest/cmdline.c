@@ -6,13 +6,14 @@
 #include <string.h>
 
 typedef enum Option {
-    OPTION_ACCEPTED, /* says something a machine without a CPU need not care about */
     OPTION_ACPI_DUMP,
     OPTION_ADD_FD,
     OPTION_CHARDEV,
     OPTION_DEVICE,
+    OPTION_GLOBAL,
     OPTION_HELP,
     OPTION_INCOMING,
+    OPTION_LOADVM,
     OPTION_MEMORY,
     OPTION_MON,
     OPTION_MONITOR,
@@ -31,7 +32,7 @@ typedef struct OptionRow {
     const char *name;
     Option option;
     bool has_value;
-    const char *help; /* NULL for what is accepted and has no effect */
+    const char *help; /* NULL for a second name */
 } OptionRow;
 
 static const OptionRow option_rows[] = {
@@ -39,11 +40,13 @@ static const OptionRow option_rows[] = {
     { "add-fd", OPTION_ADD_FD, true, "fd=N,set=M a descriptor; /dev/fdset/M in a -tpmdev is it" },
     { "chardev", OPTION_CHARDEV, true, "socket,id=ID,path=PATH[,server=on|off] or stdio,id=ID" },
     { "device", OPTION_DEVICE, true, "MODEL,tpmdev=ID[,irq=N] a TPM device; `help` lists models" },
+    { "global", OPTION_GLOBAL, true, NULL },
     { "incoming", OPTION_INCOMING, true, "URI wait for a guest that is migrated, or defer" },
+    { "loadvm", OPTION_LOADVM, true, "NAME begin with a snapshot of -snapshot-dir" },
     { "m", OPTION_MEMORY, true, "[size=]N[K|M|G] guest memory" },
     { "mon", OPTION_MON, true, "chardev=ID,mode=control a QMP monitor" },
     { "monitor", OPTION_MONITOR, true, "stdio, unix:PATH[,server=on] or chardev:ID for a human" },
-    { "object", OPTION_OBJECT, true, "monitor-qmp,id=ID,chardev=ID a QMP monitor" },
+    { "object", OPTION_OBJECT, true, "monitor-qmp,id=ID,chardev=ID as -mon; qtest,... as -qtest" },
     { "qmp", OPTION_QMP, true, "unix:PATH[,server=on] a QMP monitor" },
     { "qtest", OPTION_QTEST, true, "unix:PATH[,server=on], stdio or chardev:ID" },
     { "qtest-log", OPTION_QTEST_LOG, true, "FILE the protocol's lines with their times" },
@@ -54,38 +57,49 @@ static const OptionRow option_rows[] = {
     { "help", OPTION_HELP, false, "this text" },
     { "h", OPTION_HELP, false, NULL },
     { "version", OPTION_VERSION, false, "the version" },
-    { "M", OPTION_ACCEPTED, true, NULL },
-    { "accel", OPTION_ACCEPTED, true, NULL },
-    { "audio", OPTION_ACCEPTED, true, NULL },
-    { "audiodev", OPTION_ACCEPTED, true, NULL },
-    { "boot", OPTION_ACCEPTED, true, NULL },
-    { "cpu", OPTION_ACCEPTED, true, NULL },
-    { "d", OPTION_ACCEPTED, true, NULL },
-    { "display", OPTION_ACCEPTED, true, NULL },
-    { "enable-kvm", OPTION_ACCEPTED, false, NULL },
-    { "global", OPTION_ACCEPTED, true, NULL },
-    { "machine", OPTION_ACCEPTED, true, NULL },
-    { "msg", OPTION_ACCEPTED, true, NULL },
-    { "name", OPTION_ACCEPTED, true, NULL },
-    { "net", OPTION_ACCEPTED, true, NULL },
-    { "nic", OPTION_ACCEPTED, true, NULL },
-    { "no-reboot", OPTION_ACCEPTED, false, NULL },
-    { "no-shutdown", OPTION_ACCEPTED, false, NULL },
-    { "no-user-config", OPTION_ACCEPTED, false, NULL },
-    { "nodefaults", OPTION_ACCEPTED, false, NULL },
-    { "nographic", OPTION_ACCEPTED, false, NULL },
-    { "parallel", OPTION_ACCEPTED, true, NULL },
-    { "rtc", OPTION_ACCEPTED, true, NULL },
-    { "sandbox", OPTION_ACCEPTED, true, NULL },
-    { "serial", OPTION_ACCEPTED, true, NULL },
-    { "smp", OPTION_ACCEPTED, true, NULL },
-    { "trace", OPTION_ACCEPTED, true, NULL },
-    { "uuid", OPTION_ACCEPTED, true, NULL },
-    { "vga", OPTION_ACCEPTED, true, NULL },
+};
+
+/* Options of QEMU's that only say something of what this machine does not have. */
+static const struct {
+    const char *what;
+    const char *with_value; /* names with blanks between and around them */
+    const char *alone;
+} absences[] = {
+    { "processors, and a board for them", " accel cpu icount M machine numa smp ", " enable-kvm " },
+    { "firmware, and what it would find or start",
+      " acpitable append bios boot dtb fw_cfg initrd kernel L option-rom pflash smbios ",
+      " no-acpi no-fd-bootchk no-hpet win2k-hack " },
+    { "disks and file systems",
+      " blockdev cdrom drive fda fdb fsdev hda hdb hdc hdd iscsi mtdblock sd virtfs ",
+      " snapshot " },
+    { "a network", " net netdev nic ", "" },
+    { "ports", " debugcon echr parallel serial usbdevice ", " usb " },
+    { "a screen, a keyboard, sound", " audio audiodev display k rotate spice vga vnc ",
+      " full-screen nographic portrait " },
+    { "a clock, and ends of its own", " action rtc watchdog watchdog-action ",
+      " no-reboot no-shutdown " },
+    { "a name", " name uuid ", "" },
+    { "how a hypervisor goes about it",
+      " compat D d dfilter mem-path msg overcommit plugin sandbox seed trace ",
+      " mem-prealloc no-user-config nodefaults " },
 };
 
 /* Guest memory when -m does not say: enough for what a test puts there. */
 #define RAM_SIZE_DEFAULT (16u << 20)
+
+/* Is it one of those? *has_value: the next word belongs to it. */
+static bool is_of_absent(const char *name, bool *has_value)
+{
+    g_autofree char *word = g_strdup_printf(" %s ", name);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(absences) && !strchr(name, ' '); i++) {
+        *has_value = strstr(absences[i].with_value, word);
+        if (*has_value || strstr(absences[i].alone, word)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static const OptionRow *find_option(const char *name)
 {
@@ -97,6 +111,7 @@ static const OptionRow *find_option(const char *name)
     return NULL;
 }
 
+/* Those with an effect; -help has the others. */
 static char *option_names(void)
 {
     GString *names = g_string_new(NULL);
@@ -156,11 +171,20 @@ static bool parse_run_with(CommandLine *line, const char *text, GError **error)
     return true;
 }
 
+/* What is set for all devices of a kind; of those that are here, -device can say it. */
+static bool check_global(const char *text, GError **error)
+{
+    if (!g_str_has_prefix(text, "tpm") && !g_str_has_prefix(text, "driver=tpm")) {
+        return true;
+    }
+    g_set_error(error, MACHINE_ERROR, 0, "-global %s: has no effect here; give it to -device",
+                text);
+    return false;
+}
+
 static bool take_option(CommandLine *line, const OptionRow *row, char *value, GError **error)
 {
     switch (row->option) {
-    case OPTION_ACCEPTED:
-        break;
     case OPTION_ACPI_DUMP:
         line->acpi_dump = value;
         break;
@@ -173,11 +197,16 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
     case OPTION_DEVICE:
         g_ptr_array_add(line->devices, value);
         break;
+    case OPTION_GLOBAL:
+        return check_global(value, error);
     case OPTION_HELP:
         line->action = ACTION_HELP;
         break;
     case OPTION_INCOMING:
         line->incoming = value;
+        break;
+    case OPTION_LOADVM:
+        line->loadvm = value;
         break;
     case OPTION_MEMORY:
         return parse_memory(value, &line->ram_size, error);
@@ -217,6 +246,51 @@ static bool take_option(CommandLine *line, const OptionRow *row, char *value, GE
     return true;
 }
 
+/* QEMU's first disk. One word at most, so that what has lost its dash is seen. */
+static bool take_image(CommandLine *line, const char *word, GError **error)
+{
+    if (strchr(word, '=')) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "%s: this is no disk image, and the value of no option; is a dash missing?",
+                    word);
+        return false;
+    }
+    if (line->image) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "%s: a second disk image, after '%s'; is a dash missing?", word, line->image);
+        return false;
+    }
+    line->image = word;
+    return true;
+}
+
+/* Returns how many words it was; 0 with error set. */
+static int take_word(CommandLine *line, char **words, GError **error)
+{
+    const char *name = words[0] + (g_str_has_prefix(words[0], "--") ? 2 : 1);
+    const OptionRow *row = *words[0] == '-' ? find_option(name) : NULL;
+    bool has_value = row && row->has_value;
+
+    if (*words[0] && *words[0] != '-') {
+        return take_image(line, words[0], error);
+    }
+    if (!row && (!*words[0] || !is_of_absent(name, &has_value))) {
+        g_autofree char *known = option_names();
+
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "%s: invalid option; known are: %s, and what -help lists", words[0], known);
+        return 0;
+    }
+    if (has_value && !words[1]) {
+        g_set_error(error, MACHINE_ERROR, 0, "%s: requires an argument", words[0]);
+        return 0;
+    }
+    if (row && !take_option(line, row, words[1], error)) {
+        return 0;
+    }
+    return has_value ? 2 : 1;
+}
+
 bool cmdline_parse(CommandLine *line, int argc, char **argv, GError **error)
 {
     GPtrArray **lists[] = { &line->chardevs, &line->monitors, &line->objects, &line->qmps,
@@ -227,28 +301,18 @@ bool cmdline_parse(CommandLine *line, int argc, char **argv, GError **error)
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++) {
         *lists[i] = g_ptr_array_new();
     }
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i];
-        const OptionRow *row = NULL;
+    for (int i = 1; i < argc;) {
+        int taken = take_word(line, argv + i, error);
 
-        if (*name == '-') {
-            name += name[1] == '-' ? 2 : 1;
-            row = find_option(name);
-        }
-        if (!row) {
-            g_autofree char *known = option_names();
-
-            g_set_error(error, MACHINE_ERROR, 0, "%s: invalid option; known are: %s", argv[i],
-                        known);
+        if (!taken) {
             return false;
         }
-        if (row->has_value && i + 1 == argc) {
-            g_set_error(error, MACHINE_ERROR, 0, "%s: requires an argument", argv[i]);
-            return false;
-        }
-        if (!take_option(line, row, row->has_value ? argv[++i] : NULL, error)) {
-            return false;
-        }
+        i += taken;
+    }
+    if (line->incoming && line->loadvm) {
+        g_set_error(error, MACHINE_ERROR, 0,
+                    "'incoming' and 'loadvm' options are mutually exclusive");
+        return false;
     }
     return true;
 }
@@ -272,12 +336,10 @@ char *cmdline_help(void)
             g_string_append_printf(text, "  -%-12s %s\n", option_rows[i].name, option_rows[i].help);
         }
     }
-    g_string_append(text, "Accepted, without effect:\n ");
-    for (gsize i = 0; i < G_N_ELEMENTS(option_rows); i++) {
-        if (option_rows[i].option == OPTION_ACCEPTED) {
-            g_string_append_printf(text, " -%s", option_rows[i].name);
-        }
+    g_string_append(text, "Accepted, without effect, for it says something of\n");
+    for (gsize i = 0; i < G_N_ELEMENTS(absences); i++) {
+        g_string_append_printf(text, "  %s:%s%s\n", absences[i].what, absences[i].with_value,
+                               absences[i].alone);
     }
-    g_string_append_c(text, '\n');
     return g_string_free(text, FALSE);
 }

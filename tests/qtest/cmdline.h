@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The machine's command line: QEMU's, in the forms of its versions 7.2 to 11.1 that test
- * programs use. Options are only sorted here; main.c builds what they describe, chardevs first,
- * so their order does not matter.
+ * The machine's command line: QEMU's, in the forms of its versions 7.2 to 11.1. Options are only
+ * sorted here; main.c builds what they describe, chardevs first, so their order does not matter.
+ * What says something of hardware that is not here is read and forgotten, and no file that it names
+ * is opened.
  */
 #ifndef TESTS_QTEST_CMDLINE_H
 #define TESTS_QTEST_CMDLINE_H
@@ -29,7 +30,9 @@ typedef struct CommandLine {
     GPtrArray *devices;    /* of -device */
     GPtrArray *fds;        /* of -add-fd */
     GPtrArray *humans;     /* of -monitor */
+    const char *image;     /* a word that is no option's: QEMU's first disk; or NULL */
     const char *incoming;  /* of -incoming, or NULL */
+    const char *loadvm;    /* of -loadvm, or NULL; not together with that */
     const char *snapshots; /* of -snapshot-dir, or NULL */
     const char *acpi_dump; /* of -acpi-dump, or NULL */
     const char *qtest;     /* of -qtest, or NULL */

@@ -26,6 +26,11 @@ typedef struct LineCommand {
 
 /* ---- commands ---- */
 
+static bool on_chardev_add(Line *line, GError **error)
+{
+    return qmp_add_chardev(line->qmp, line->argument, error);
+}
+
 static bool on_cont(Line *line, GError **error)
 {
     return migration_cont(qmp_migration(line->qmp), error);
@@ -120,6 +125,11 @@ static bool on_migrate_incoming(Line *line, GError **error)
     return qmp_migrate_incoming(line->qmp, line->argument, error);
 }
 
+static bool on_object_add(Line *line, GError **error)
+{
+    return qmp_add_object(line->qmp, line->argument, error);
+}
+
 static bool on_quit(Line *line, GError **error)
 {
     (void)error;
@@ -146,6 +156,7 @@ static bool on_system_reset(Line *line, GError **error)
 
 static const LineCommand line_commands[] = {
     { "c", false, on_cont },
+    { "chardev-add", true, on_chardev_add },
     { "cont", false, on_cont },
     { "delvm", true, on_delvm },
     { "info", true, on_info },
@@ -153,6 +164,7 @@ static const LineCommand line_commands[] = {
     { "migrate", true, on_migrate },
     { "migrate_cancel", false, on_migrate_cancel },
     { "migrate_incoming", true, on_migrate_incoming },
+    { "object_add", true, on_object_add },
     { "q", false, on_quit },
     { "quit", false, on_quit },
     { "s", false, on_stop },

@@ -49,14 +49,6 @@ static gboolean on_signal(gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-static void on_quit(void *opaque)
-{
-    Program *program = opaque;
-
-    qmp_announce_shutdown(program->qmp, "host-qmp-quit");
-    g_main_loop_quit(program->loop);
-}
-
 static void on_qtest_closed(void *opaque)
 {
     Program *program = opaque;
@@ -147,19 +139,39 @@ static bool add_fd(Program *program, const char *text, GError **error)
     return fdsets_add(program->fdsets, text, error);
 }
 
+/* A disk, a network card: what is not there as well. What was to be a TPM says so in some way. */
+static bool is_other_device(const char *text)
+{
+    g_autoptr(KeyVal) keyval = keyval_parse(text, "driver", NULL);
+    const char *driver = keyval ? keyval_get(keyval, "driver") : NULL;
+
+    return driver && !g_str_has_prefix(driver, "tpm") && !keyval_get(keyval, "tpmdev");
+}
+
 static bool add_device(Program *program, const char *text, GError **error)
 {
+    if (is_other_device(text)) {
+        return true;
+    }
     return machine_add_device(program->machine, text, error);
 }
 
-static bool add_monitor_on(Program *program, const char *id, GError **error)
+/* The one that an option must name. */
+static const Chardev *named_chardev(Program *program, const KeyVal *keyval, GError **error)
 {
+    const char *id = keyval_get(keyval, "chardev");
+
     if (!id) {
         g_set_error(error, MACHINE_ERROR, 0,
                     "Parameter 'chardev' is missing; give chardev=ID of a -chardev");
-        return false;
+        return NULL;
     }
-    const Chardev *chardev = chardev_find(program->chardevs, id, error);
+    return chardev_find(program->chardevs, id, error);
+}
+
+static bool add_monitor_on(Program *program, const KeyVal *keyval, GError **error)
+{
+    const Chardev *chardev = named_chardev(program, keyval, error);
 
     return chardev && qmp_add(program->qmp, chardev, error);
 }
@@ -196,32 +208,58 @@ static bool add_mon(Program *program, const char *text, GError **error)
         return false;
     }
     if (g_strcmp0(keyval_get(keyval, "mode"), "readline") == 0) {
-        const char *id = keyval_get(keyval, "chardev");
-
-        return add_human_on(program, chardev_find(program->chardevs, id ? id : "", error), error);
+        return add_human_on(program, named_chardev(program, keyval, error), error);
     }
     if (g_strcmp0(keyval_get(keyval, "mode"), "control") != 0) {
         g_set_error(error, MACHINE_ERROR, 0,
                     "Parameter 'mode' must be 'control', which is QMP, or 'readline'");
         return false;
     }
-    return add_monitor_on(program, keyval_get(keyval, "chardev"), error);
+    return add_monitor_on(program, keyval, error);
+}
+
+static bool serve_qtest(Program *program, const Chardev *chardev, const char *log, GError **error)
+{
+    if (program->qtest) {
+        g_set_error(error, MACHINE_ERROR, 0, "Only one instance of qtest can be created");
+        return false;
+    }
+    program->qtest = qtest_new(program->machine, chardev, log, on_qtest_closed, program, error);
+    return program->qtest != NULL;
+}
+
+/* -object qtest,id=ID,chardev=ID[,log=FILE]: what may be there later than -qtest */
+static bool add_qtest_object(Program *program, const KeyVal *keyval, GError **error)
+{
+    static const char *const known[] = { "qom-type", "id", "chardev", "log", NULL };
+    const Chardev *chardev = named_chardev(program, keyval, error);
+
+    return chardev && keyval_check(keyval, known, error) &&
+           serve_qtest(program, chardev, keyval_get(keyval, "log"), error);
 }
 
 /* -object monitor-qmp,id=ID,chardev=ID: what -mon became in QEMU 11.1 */
-static bool add_object(Program *program, const char *text, GError **error)
+static bool add_monitor_object(Program *program, const KeyVal *keyval, GError **error)
 {
     static const char *const known[] = { "qom-type", "id", "chardev", "pretty", NULL };
+
+    return keyval_check(keyval, known, error) && add_monitor_on(program, keyval, error);
+}
+
+static bool add_object(Program *program, const char *text, GError **error)
+{
     g_autoptr(KeyVal) keyval = keyval_parse(text, "qom-type", error);
 
     if (!keyval) {
         return false;
     }
     const char *type = keyval_get(keyval, "qom-type");
+    bool is_qtest = g_strcmp0(type, "qtest") == 0;
 
-    if (g_strcmp0(type, "monitor-qmp") != 0) {
+    if (!is_qtest && g_strcmp0(type, "monitor-qmp") != 0) {
         g_set_error(error, MACHINE_ERROR, 0,
-                    "Parameter 'qom-type' does not accept value '%s'; known are: monitor-qmp",
+                    "Parameter 'qom-type' does not accept value '%s'; known are: monitor-qmp, "
+                    "qtest",
                     type ? type : "");
         return false;
     }
@@ -229,8 +267,8 @@ static bool add_object(Program *program, const char *text, GError **error)
         g_set_error(error, MACHINE_ERROR, 0, "Parameter 'id' is missing; give id=NAME");
         return false;
     }
-    return keyval_check(keyval, known, error) &&
-           add_monitor_on(program, keyval_get(keyval, "chardev"), error);
+    return is_qtest ? add_qtest_object(program, keyval, error)
+                    : add_monitor_object(program, keyval, error);
 }
 
 /* -qmp unix:PATH: both in one */
@@ -245,10 +283,7 @@ static bool add_qtest(Program *program, const char *text, GError **error)
 {
     g_autoptr(Chardev) chardev = chardev_parse_legacy(text, program->chardevs, error);
 
-    program->qtest = chardev ? qtest_new(program->machine, chardev, program->line.qtest_log,
-                                         on_qtest_closed, program, error)
-                             : NULL;
-    if (!program->qtest) {
+    if (!chardev || !serve_qtest(program, chardev, program->line.qtest_log, error)) {
         g_prefix_error(error, "-qtest %s: ", text);
         return false;
     }
@@ -260,6 +295,15 @@ static bool add_incoming(Program *program, const char *text, GError **error)
 {
     if (!migration_incoming(program->migration, text, error)) {
         g_prefix_error(error, "-incoming %s: ", text);
+        return false;
+    }
+    return true;
+}
+
+static bool begin_with_snapshot(Program *program, const char *name, GError **error)
+{
+    if (!snapshot_load(program->snapshots, name, error)) {
+        g_prefix_error(error, "-loadvm %s: ", name);
         return false;
     }
     return true;
@@ -295,6 +339,7 @@ static bool build(Program *program, GError **error)
            add_each(program, "tpmdev", line->tpmdevs, add_tpmdev, error) &&
            add_each(program, "monitor", line->humans, add_human, error) &&
            add_each(program, "device", line->devices, add_device, error) &&
+           (!line->loadvm || begin_with_snapshot(program, line->loadvm, error)) &&
            (!line->incoming || add_incoming(program, line->incoming, error)) &&
            (!line->qtest || add_qtest(program, line->qtest, error));
 }
@@ -317,6 +362,28 @@ static bool serve(Program *program, GError **error)
     }
     return true;
 }
+
+/* ---- what a monitor asks for ---- */
+
+static void on_quit(void *opaque)
+{
+    Program *program = opaque;
+
+    qmp_announce_shutdown(program->qmp, "host-qmp-quit");
+    g_main_loop_quit(program->loop);
+}
+
+static bool on_add_chardev(void *opaque, const char *text, GError **error)
+{
+    return add_chardev(opaque, text, error);
+}
+
+static bool on_add_object(void *opaque, const char *text, GError **error)
+{
+    return add_object(opaque, text, error);
+}
+
+static const QmpProgram qmp_program = { on_quit, on_add_chardev, on_add_object };
 
 /* ---- what is only printed ---- */
 
@@ -399,10 +466,10 @@ static void set_up(Program *program)
     program->snapshots =
         snapshots_new(program->machine, program->migration, program->line.snapshots);
     program->qmp =
-        qmp_new(program->machine, program->migration, program->snapshots, on_quit, program);
+        qmp_new(program->machine, program->migration, program->snapshots, &qmp_program, program);
     program->humans = g_ptr_array_new_with_free_func((GDestroyNotify)hmp_free);
     migration_watch_failure(program->migration, on_incoming_failed, program);
-    if (program->line.incoming) {
+    if (program->line.incoming || program->line.loadvm) {
         machine_expect_incoming(program->machine);
     }
     g_unix_signal_add(SIGTERM, on_signal, program);

@@ -28,7 +28,7 @@ struct Qmp {
     Snapshots *snapshots;
     GPtrArray *monitors;   /* of Monitor */
     uint32_t capabilities; /* of the migration; one bit each */
-    void (*quit)(void *opaque);
+    const QmpProgram *program;
     void *opaque;
 };
 
@@ -301,7 +301,17 @@ void qmp_reset(Qmp *qmp)
 
 void qmp_quit(Qmp *qmp)
 {
-    qmp->quit(qmp->opaque);
+    qmp->program->quit(qmp->opaque);
+}
+
+bool qmp_add_chardev(Qmp *qmp, const char *text, GError **error)
+{
+    return qmp->program->add_chardev(qmp->opaque, text, error);
+}
+
+bool qmp_add_object(Qmp *qmp, const char *text, GError **error)
+{
+    return qmp->program->add_object(qmp->opaque, text, error);
 }
 
 Migration *qmp_migration(Qmp *qmp)
@@ -579,14 +589,14 @@ static void monitor_free(gpointer data)
 }
 
 Qmp *qmp_new(Machine *machine, Migration *migration, Snapshots *snapshots,
-             void (*quit)(void *opaque), void *opaque)
+             const QmpProgram *program, void *opaque)
 {
     Qmp *qmp = g_new0(Qmp, 1);
 
     qmp->machine = machine;
     qmp->migration = migration;
     qmp->snapshots = snapshots;
-    qmp->quit = quit;
+    qmp->program = program;
     qmp->opaque = opaque;
     qmp->monitors = g_ptr_array_new_with_free_func(monitor_free);
     machine_watch_link(machine, on_link, qmp);

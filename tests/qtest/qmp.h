@@ -13,9 +13,15 @@
 /* All monitors of a machine. */
 typedef struct Qmp Qmp;
 
-/* quit() is called when a client asks for it. */
+/* What a monitor asks for that is the program's to do. The texts are those of the options. */
+typedef struct QmpProgram {
+    void (*quit)(void *opaque);
+    bool (*add_chardev)(void *opaque, const char *text, GError **error);
+    bool (*add_object)(void *opaque, const char *text, GError **error);
+} QmpProgram;
+
 Qmp *qmp_new(Machine *machine, Migration *migration, Snapshots *snapshots,
-             void (*quit)(void *opaque), void *opaque);
+             const QmpProgram *program, void *opaque);
 void qmp_free(Qmp *qmp);
 
 /* One more monitor. */
@@ -28,9 +34,12 @@ Snapshots *qmp_snapshots(Qmp *qmp);
 /* The migration's capabilities that are on, one bit each. */
 uint32_t *qmp_capability_bits(Qmp *qmp);
 
-/* What both monitors have: a reset, the end, and a guest to wait for after `-incoming defer`. */
+/* What both monitors or one of them have: a reset, the end, what options would have added, and a
+ * guest to wait for after `-incoming defer`. */
 void qmp_reset(Qmp *qmp);
 void qmp_quit(Qmp *qmp);
+bool qmp_add_chardev(Qmp *qmp, const char *text, GError **error);
+bool qmp_add_object(Qmp *qmp, const char *text, GError **error);
 bool qmp_migrate_incoming(Qmp *qmp, const char *uri, GError **error);
 
 /* Tell all clients that the machine ends, and why: host-signal or host-qmp-quit. */

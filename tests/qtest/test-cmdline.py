@@ -21,11 +21,24 @@ TIS = ['-device', 'tpm-tis,tpmdev=tpm0']
 MISTAKES = [
     ('unknown option', ['-frob'], ['-frob: invalid option', 'known are:', '-tpmdev']),
     ('unknown option with two dashes', ['--frob=1'], ['--frob=1: invalid option']),
-    ('file name', ['disk.img'], ['disk.img: invalid option']),
+    ('option of QEMU that would be missed', ['-daemonize'], ['-daemonize: invalid option']),
+    ('two disk images', ['a.img', 'b.img'], ["b.img: a second disk image, after 'a.img'; is a dash"]),
+    ('value without its option', ['null,id=tpm0'],
+     ['null,id=tpm0: this is no disk image, and the value of no option; is a dash missing?']),
+    ('empty word', [''], [': invalid option']),
     ('option without its value', ['-tpmdev'], ['-tpmdev: requires an argument']),
+    ('option of what is not there, without its value', ['-bios'], ['-bios: requires an argument']),
+    ('property of all TPM devices', ['-global', 'tpm-tis.ppi=off'],
+     ['-global tpm-tis.ppi=off: has no effect here; give it to -device']),
     ('memory size', ['-m', 'many'], ["-m many: Parameter 'size' expects a number"]),
     ('more memory than any host has', ['-m', '1000000T'],
      ['-m: no 1099511627776000000 bytes of memory: Cannot allocate memory']),
+    ('snapshot and migration', ['-loadvm', 'one', '-incoming', 'defer'],
+     ["'incoming' and 'loadvm' options are mutually exclusive"]),
+    ('snapshot of nowhere', ['-loadvm', 'one'],
+     ['-loadvm one: there is no place for snapshots; start the machine with -snapshot-dir DIR']),
+    ('snapshot that is not there', ['-loadvm', 'one', '-snapshot-dir', '@DIR@'],
+     ["-loadvm one: Snapshot 'one' does not exist"]),
     ('run-with value', ['-run-with', 'exit-with-parent=maybe'],
      ["-run-with exit-with-parent=maybe: Parameter 'exit-with-parent' expects 'on' or 'off'"]),
 
@@ -108,6 +121,8 @@ MISTAKES = [
      ["-device tpm-tis,tpmdev=tpm0: TPM backend 'tpm0' is already initialized"]),
     ('unknown device', NULL + ['-device', 'tpm-zz,tpmdev=tpm0'],
      ["'tpm-zz' is not a valid device model name", 'tpm-tis']),
+    ('device whose name has lost a letter', NULL + ['-device', 'pm-tis,tpmdev=tpm0'],
+     ["'pm-tis' is not a valid device model name"]),
     ('unknown property of a device', NULL + ['-device', 'tpm-tis,tpmdev=tpm0,colour=red'],
      ["tpm-tis: invalid parameter 'colour'; it takes"]),
     ('interrupt out of range', NULL + ['-device', 'tpm-tis,tpmdev=tpm0,irq=20'],
@@ -162,7 +177,11 @@ MISTAKES = [
     ('monitor object without id', ['-object', 'monitor-qmp,chardev=c'],
      ["Parameter 'id' is missing"]),
     ('unknown object', ['-object', 'rng,id=r'],
-     ["Parameter 'qom-type' does not accept value 'rng'; known are: monitor-qmp"]),
+     ["Parameter 'qom-type' does not accept value 'rng'; known are: monitor-qmp, qtest"]),
+    ('qtest object without chardev', ['-object', 'qtest,id=q'],
+     ["-object qtest,id=q: Parameter 'chardev' is missing"]),
+    ('two of qtest', ['-object', 'qtest,id=q,chardev=c', '-chardev', 'stdio,id=c', '-qtest', 'stdio'],
+     ['-qtest stdio: Only one instance of qtest can be created']),
     ('qtest on no socket', ['-qtest', 'unix:@DIR@/none'],
      ["-qtest unix:@DIR@/none: Failed to connect to '@DIR@/none': No such file or directory"]),
     ('qtest on something else', ['-qtest', 'tcp:1'], ["'tcp:1' is not a valid char driver"]),
@@ -208,6 +227,16 @@ FORMS = {
     'people': ('EXTRA -nodefaults -nographic -machine q35,accel=kvm -cpu max -smp 2 -m 64M '
                '-name vm -no-reboot -qmp unix:@QMP@ -accel tcg --accel qtest -S '
                '-chardev socket,id=q,path=@QTEST@ -qtest chardev:q').split(),
+    # None of the files is there: what the machine does not have, it has no use for.
+    'people with a whole PC': (
+        'EXTRA none.img -drive file=none.img,if=virtio -hdb none.img -cdrom none.iso -snapshot '
+        '-blockdev driver=file,filename=none.img,node-name=f0 -bios none.bin -kernel none '
+        '-initrd none -append root=/dev/sda1 -smbios type=1 -L /none -fw_cfg opt/none,string=x '
+        '-netdev user,id=n -device virtio-net-pci,netdev=n -nic none -usb -device usb-tablet '
+        '-vga std -display sdl -vnc :1 -k de -serial null -parallel none -rtc base=utc '
+        '-global kvm-pit.lost_tick_policy=delay -mem-path /none -mem-prealloc -sandbox on '
+        '-uuid 00000000-0000-0000-0000-000000000000 -qmp unix:@QMP@ '
+        '-chardev socket,id=q,path=@QTEST@ -object qtest,id=q0,chardev=q').split(),
 }
 
 

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""A guest's TPM moves with it: by every transport, through a file as QEMU's TPM document does it,
-with a command under way, and not at all where something fails; snapshots give it back as it was."""
+"""A guest's TPM moves with it: by every transport, with a command under way, and not at all where
+something fails."""
 import argparse
 import array
-import contextlib
 import os
 import re
 import resource
@@ -16,114 +15,14 @@ import time
 
 import harness
 import tpm2
-from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Spapr, Swtpm, Tap, Tis, wait_for
+from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Spapr, Tap, Tis, wait_for
 from i2c import I2c
+from machines import (execute, human, libtpms, Machines, moved, refused, run_status, started, status,
+                      TIS, two_tpms, wait_status)
 
-TIS = ['-device', 'tpm-tis,tpmdev=t']
 # For so long a monitor is asked while the TPM carries out its command: longer than the machine lets
 # pass before it looks whether that has ended.
 WHILE_NS = 20_000_000
-SECRET = b'the cat is in the box'
-
-
-# ---- machines ----
-
-def libtpms(directory, name):
-    path = os.path.join(directory, name)
-    os.makedirs(path, exist_ok=True)
-    return ['-tpmdev', f'libtpms,id=t,dir={path}']
-
-
-def emulator(swtpm):
-    return ['-chardev', f'socket,id=chr,path={swtpm.socket}', '-tpmdev',
-            'emulator,id=t,chardev=chr']
-
-
-def execute(machine, command, **arguments):
-    reply = machine.qmp.execute(command, arguments=arguments)
-    assert 'return' in reply, f'{command}: {reply}'
-    return reply['return']
-
-
-def refused(machine, text, command, **arguments):
-    reply = machine.qmp.execute(command, arguments=arguments)
-    assert 'error' in reply and text in reply['error']['desc'], f'{command}: {reply}'
-
-
-def human(machine, line):
-    return execute(machine, 'human-monitor-command', **{'command-line': line})
-
-
-def status(machine):
-    return execute(machine, 'query-migrate')['status']
-
-
-def run_status(machine):
-    return execute(machine, 'query-status')['status']
-
-
-def wait_status(machine, wanted):
-    def check():
-        now = execute(machine, 'query-migrate')
-        assert now['status'] in ('none', 'setup', 'active', 'cancelling', wanted), now
-        return now['status'] == wanted and now
-    return wait_for(check, f'migration status {wanted}')
-
-
-def started(machine, device=Tis):
-    """A driver whose TPM has had its Startup; returns what carries a command out."""
-    driver = device(machine.qtest)
-    driver.request()
-    tpm2.startup(driver.command)
-    return driver
-
-
-class Machines(contextlib.ExitStack):
-    """A directory, and machines in it."""
-
-    def __init__(self, program):
-        super().__init__()
-        self.program = program
-        self.directory = self.enter_context(harness.temporary_directory())
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def start(self, tpm, *options, device=TIS, pass_fds=()):
-        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
-        return self.enter_context(Machine([self.program] + tpm + list(device) + list(options),
-                                          pass_fds=pass_fds))
-
-    def fails(self, tpm, *options, device=TIS):
-        """Start one that ends by itself; returns what it says."""
-        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
-        result = subprocess.run([self.program] + tpm + list(device) + list(options),
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
-        text = result.stderr.decode()
-        assert result.returncode == 1, f'status {result.returncode}: {text}'
-        return text
-
-    def left(self):
-        """What is in the directory but TPMs' state."""
-        return sorted(name for name in os.listdir(self.directory)
-                      if not os.path.isdir(self.path(name)))
-
-    def state_of(self, name):
-        """All there is of a TPM's state, to be compared."""
-        files = {}
-        for file in sorted(os.listdir(self.path(name))):
-            with open(os.path.join(self.path(name), file), 'rb') as content:
-                files[file] = content.read()
-        return files
-
-
-def moved(source, destination):
-    """After a migration: the guest is there and not here, and its TPM is the same."""
-    wait_status(source, 'completed')
-    wait_status(destination, 'completed')
-    assert run_status(source) == 'postmigrate', run_status(source)
-    assert run_status(destination) == 'running', run_status(destination)
 
 
 # ---- transports ----
@@ -250,35 +149,6 @@ def stopped_stays_stopped(program):
 
 # ---- all of a TPM ----
 
-def fill(run):
-    """Something of every kind."""
-    made = {}
-    for pcr in (0, 7, 16):
-        tpm2.pcr_extend(run, pcr, f'event {pcr}')
-    tpm2.nv_define(run, 8)
-    tpm2.nv_write(run, b'nonsense')
-    made['sealed'] = tpm2.seal(run, SECRET, 7)
-    made['session'] = tpm2.start_session(run)
-    tpm2.policy_pcr(run, made['session'], 16)
-    return made
-
-
-def look(run, made):
-    """All of it, to be compared."""
-    return ([tpm2.pcr_read(run, pcr) for pcr in range(24)], tpm2.nv_read(run, 8),
-            tpm2.policy_digest(run, made['session']), tpm2.read_public(run, made['sealed']))
-
-
-def two_tpms(machines, kind):
-    if kind == 'libtpms':
-        return 'a', 'b'
-    swtpms = []
-    for name in ('a', 'b'):
-        os.makedirs(machines.path(name), exist_ok=True)
-        swtpms.append(machines.enter_context(Swtpm('2.0', machines.path(name))))
-    return [emulator(swtpm) for swtpm in swtpms]
-
-
 def all_is_equal(program, kind):
     with Machines(program) as machines:
         first, second = two_tpms(machines, kind)
@@ -286,14 +156,14 @@ def all_is_equal(program, kind):
         source = machines.start(first)
         destination = machines.start(second, '-incoming', f'unix:{path}')
         run = started(source).command
-        made = fill(run)
-        seen = look(run, made)
+        made = tpm2.fill(run)
+        seen = tpm2.look(run, made)
         source.qtest.ok('write 0x12345 4 0xdeadbeef')
         execute(source, 'migrate', uri=f'unix:{path}')
         moved(source, destination)
         run = Tis(destination.qtest).command
-        assert look(run, made) == seen
-        assert tpm2.unseal(run, made['sealed'], 7) == SECRET
+        assert tpm2.look(run, made) == seen
+        assert tpm2.unseal(run, made['sealed'], 7) == tpm2.SECRET
         assert destination.qtest.request('read 0x12345 4') == 'OK 0xdeadbeef'
         assert machines.left() == [], machines.left()
 
@@ -378,63 +248,6 @@ def hypercall_under_way(program):
         there = Spapr(destination.qtest)
         there.next = driver.next
         assert tpm2.code_of(there.receive()) == 0
-
-
-# ---- QEMU's TPM document ----
-
-def document(program):
-    """Its lines, word for word, but for the disk, the display and so much memory."""
-    with Machines(program) as machines:
-        state = machines.path('mytpm1')
-        os.makedirs(state)
-        swtpm = ['swtpm', 'socket', '--tpmstate', f'dir={state}', '--ctrl',
-                 f'type=unixio,path={state}/swtpm-sock', '--log', 'level=20', '--tpm2']
-        line = [program, '-display', 'none', '-accel', 'kvm', '-m', '64', '-boot', 'd', '-chardev',
-                f'socket,id=chrtpm,path={state}/swtpm-sock', '-tpmdev',
-                'emulator,id=tpm0,chardev=chrtpm', '-device', 'tpm-tis,tpmdev=tpm0', '-monitor',
-                'stdio', '-qtest', f'unix:{machines.path("q")},server=on,wait=off']
-
-        def start_swtpm():
-            if not shutil.which('swtpm'):
-                raise Skip('no swtpm; install the package swtpm')
-            process = harness.start_process(swtpm, stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            machines.callback(harness.end_process, process)
-            wait_for(lambda: harness.is_listening(f'{state}/swtpm-sock'), 'socket of swtpm')
-            return process
-
-        def start_machine(*extra):
-            process = harness.start_process(line + list(extra), stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, cwd=machines.directory)
-            machines.callback(harness.end_process, process)
-            wait_for(lambda: harness.is_listening(machines.path('q')), 'socket of the machine')
-            sock = machines.enter_context(socket.socket(socket.AF_UNIX))
-            sock.connect(machines.path('q'))
-            return process, harness.QTest(sock)
-
-        first = start_swtpm()
-        machine, qtest = start_machine()
-        driver = Tis(qtest)
-        driver.request()
-        tpm2.startup(driver.command)
-        made = fill(driver.command)
-        seen = look(driver.command, made)
-        output = machine.communicate(b'migrate "exec:cat > testvm.bin"\ninfo migrate\nquit\n',
-                                     DEADLINE_S)[0].decode()
-        assert machine.returncode == 0 and 'Migration status: completed' in output, output
-        harness.end_process(first)
-
-        start_swtpm()
-        machine, qtest = start_machine('-incoming', 'exec:cat < testvm.bin')
-        assert qtest.request('endianness') == 'OK little'
-        driver = Tis(qtest)
-        wait_for(lambda: driver.read(Tis.ACCESS) & 0xA0 == 0xA0, 'the locality of the guest')
-        assert look(driver.command, made) == seen
-        output = machine.communicate(b'info status\nquit\n', DEADLINE_S)[0].decode()
-        assert machine.returncode == 0 and 'VM status: running' in output, output
-        assert machines.left() == ['testvm.bin'], machines.left()
-        extra = set(os.listdir(state)) - {'tpm2-00.permall', '.lock', 'swtpm-sock'}
-        assert not extra, f"left in swtpm's directory: {extra}"
 
 
 # ---- what fails ----
@@ -644,64 +457,6 @@ def bad_streams(program):
         machines.start('b')
 
 
-# ---- snapshots ----
-
-def snapshots(program, kind):
-    """The secret that only the TPM of that moment gives is there again, whatever was done since."""
-    with Machines(program) as machines:
-        os.mkdir(machines.path('shots'))
-        tpm = two_tpms(machines, kind)[0]
-        machine = machines.start(tpm, '-snapshot-dir', machines.path('shots'))
-        run = started(machine).command
-        made = fill(run)
-        seen = look(run, made)
-        machine.qtest.ok('write 0x1000 2 0x1234')
-        assert 'no snapshot available' in human(machine, 'info snapshots')
-        assert human(machine, 'savevm one') == ''
-        assert run_status(machine) == 'running'
-        execute(machine, 'x-snapshot-save', name='two')
-        assert tpm2.unseal(run, made['sealed'], 7) == SECRET
-        tpm2.pcr_extend(run, 7, 'later')
-        tpm2.nv_write(run, b'otherone')
-        assert tpm2.unseal(run, made['sealed'], 7) is None
-        tpm2.flush(run, made['sealed'])
-        machine.qtest.ok('write 0x1000 2 0x4321')
-        assert human(machine, 'loadvm one') == ''
-        assert machine.qtest.request('read 0x1000 2') == 'OK 0x1234'
-        assert look(run, made) == seen
-        assert tpm2.unseal(run, made['sealed'], 7) == SECRET
-        assert human(machine, 'info snapshots') == 'one\ntwo\n'
-        assert execute(machine, 'x-query-snapshots') == ['one', 'two']
-        assert human(machine, 'delvm one') == ''
-        assert 'does not exist' in human(machine, 'loadvm one')
-        refused(machine, 'does not exist', 'x-snapshot-delete', name='one')
-        for name in ('', '.', '../two', '-x', 'a/b', 'x' * 65):
-            refused(machine, "cannot be a snapshot's name", 'x-snapshot-load', name=name)
-        with open(os.path.join(machines.path('shots'), 'bad.tpmdev'), 'wb') as file:
-            file.write(b'TPMDEVMM')
-        refused(machine, 'bad.tpmdev: saved machine: ', 'x-snapshot-load', name='bad')
-        assert look(run, made) == seen
-        execute(machine, 'x-snapshot-load', name='two')
-        assert sorted(os.listdir(machines.path('shots'))) == ['bad.tpmdev', 'two.tpmdev']
-
-
-def snapshot_of_a_command(program):
-    """Each time it is loaded the guest waits for the same response."""
-    with Machines(program) as machines:
-        os.mkdir(machines.path('shots'))
-        machine = machines.start('a', '-snapshot-dir', machines.path('shots'))
-        driver = started(machine)
-        driver.send(tpm2.CREATE_PRIMARY_RSA)
-        driver.go()
-        assert human(machine, 'savevm at-work') == ''
-        first = driver.receive()
-        driver.write(Tis.STS, Tis.READY)
-        assert human(machine, 'loadvm at-work') == ''
-        assert driver.receive() == first
-        without = machines.start('b')
-        refused(without, 'start the machine with -snapshot-dir DIR', 'x-snapshot-save', name='x')
-
-
 # ---- two hosts ----
 
 NAMESPACES = ['unshare', '--user', '--map-root-user', '--net', '--kill-child', '--fork']
@@ -811,12 +566,10 @@ def main():
     ]
     for kind in ('libtpms', 'swtpm'):
         tests += [(f'PCRs, NV, objects and sessions are equal, {kind}', all_is_equal, kind),
-                  (f'a command under way, {kind}', command_under_way, kind),
-                  (f'snapshots, {kind}', snapshots, kind)]
+                  (f'a command under way, {kind}', command_under_way, kind)]
     tests += [(name + ' moves', device_moves, *how) for name, how in DEVICES.items()]
     tests += [
         ('a hypercall under way', hypercall_under_way),
-        ("the sequence of QEMU's TPM document", document),
         ('failures leave the guest where it is', failures),
         ('a full disk', full_disk),
         ('a destination that does not read', destination_does_not_read),
@@ -824,7 +577,6 @@ def main():
         ('cancelled while the TPM is at work', cancelled_command),
         ('a destination that is not the same', other_destination),
         ('streams that are none', bad_streams),
-        ('a snapshot of a command under way', snapshot_of_a_command),
         ('two hosts', two_hosts),
     ]
     for name, function, *rest in tests:

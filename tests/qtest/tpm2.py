@@ -8,6 +8,9 @@ OWNER, RS_PW, RH_NULL = 0x40000001, 0x40000009, 0x40000007
 SHA256, ALG_NULL, KEYEDHASH = 0x000B, 0x0010, 0x0008
 NV_INDEX = 0x01500001
 
+# What is sealed for a test to find again.
+SECRET = b'the cat is in the box'
+
 STARTUP = bytes.fromhex('80010000000c000001440000')
 
 # CreatePrimary of an RSA key of 2048 bits, which takes the TPM a while.
@@ -119,3 +122,22 @@ def nv_read(run, size):
 
 def read_public(run, handle):
     return _ok(run(_command(0x173, [handle], b'')))
+
+
+def fill(run):
+    """Something of every kind."""
+    made = {}
+    for pcr in (0, 7, 16):
+        pcr_extend(run, pcr, f'event {pcr}')
+    nv_define(run, 8)
+    nv_write(run, b'nonsense')
+    made['sealed'] = seal(run, SECRET, 7)
+    made['session'] = start_session(run)
+    policy_pcr(run, made['session'], 16)
+    return made
+
+
+def look(run, made):
+    """All of it, to be compared."""
+    return ([pcr_read(run, pcr) for pcr in range(24)], nv_read(run, 8),
+            policy_digest(run, made['session']), read_public(run, made['sealed']))

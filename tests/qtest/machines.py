@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Machines in a directory of their own, each with a TPM, and what a monitor of theirs is asked about
+the run of a guest and its way from one to the other."""
+import contextlib
+import os
+import subprocess
+
+import harness
+import tpm2
+from harness import DEADLINE_S, Machine, Swtpm, Tis, wait_for
+
+TIS = ['-device', 'tpm-tis,tpmdev=t']
+
+
+def libtpms(directory, name):
+    path = os.path.join(directory, name)
+    os.makedirs(path, exist_ok=True)
+    return ['-tpmdev', f'libtpms,id=t,dir={path}']
+
+
+def emulator(swtpm):
+    return ['-chardev', f'socket,id=chr,path={swtpm.socket}', '-tpmdev',
+            'emulator,id=t,chardev=chr']
+
+
+def execute(machine, command, **arguments):
+    reply = machine.qmp.execute(command, arguments=arguments)
+    assert 'return' in reply, f'{command}: {reply}'
+    return reply['return']
+
+
+def refused(machine, text, command, **arguments):
+    reply = machine.qmp.execute(command, arguments=arguments)
+    assert 'error' in reply and text in reply['error']['desc'], f'{command}: {reply}'
+
+
+def human(machine, line):
+    return execute(machine, 'human-monitor-command', **{'command-line': line})
+
+
+def status(machine):
+    return execute(machine, 'query-migrate')['status']
+
+
+def run_status(machine):
+    return execute(machine, 'query-status')['status']
+
+
+def wait_status(machine, wanted):
+    def check():
+        now = execute(machine, 'query-migrate')
+        assert now['status'] in ('none', 'setup', 'active', 'cancelling', wanted), now
+        return now['status'] == wanted and now
+    return wait_for(check, f'migration status {wanted}')
+
+
+def started(machine, device=Tis):
+    """A driver whose TPM has had its Startup; returns what carries a command out."""
+    driver = device(machine.qtest)
+    driver.request()
+    tpm2.startup(driver.command)
+    return driver
+
+
+class Machines(contextlib.ExitStack):
+    """A directory, and machines in it."""
+
+    def __init__(self, program):
+        super().__init__()
+        self.program = program
+        self.directory = self.enter_context(harness.temporary_directory())
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def start(self, tpm, *options, device=TIS, pass_fds=()):
+        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
+        return self.enter_context(Machine([self.program] + tpm + list(device) + list(options),
+                                          pass_fds=pass_fds))
+
+    def fails(self, tpm, *options, device=TIS):
+        """Start one that ends by itself; returns what it says."""
+        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
+        result = subprocess.run([self.program] + tpm + list(device) + list(options),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
+        text = result.stderr.decode()
+        assert result.returncode == 1, f'status {result.returncode}: {text}'
+        return text
+
+    def left(self):
+        """What is in the directory but TPMs' state."""
+        return sorted(name for name in os.listdir(self.directory)
+                      if not os.path.isdir(self.path(name)))
+
+    def state_of(self, name):
+        """All there is of a TPM's state, to be compared."""
+        files = {}
+        for file in sorted(os.listdir(self.path(name))):
+            with open(os.path.join(self.path(name), file), 'rb') as content:
+                files[file] = content.read()
+        return files
+
+
+def moved(source, destination):
+    """After a migration: the guest is there and not here, and its TPM is the same."""
+    wait_status(source, 'completed')
+    wait_status(destination, 'completed')
+    assert run_status(source) == 'postmigrate', run_status(source)
+    assert run_status(destination) == 'running', run_status(destination)
+
+
+def two_tpms(machines, kind):
+    if kind == 'libtpms':
+        return 'a', 'b'
+    swtpms = []
+    for name in ('a', 'b'):
+        os.makedirs(machines.path(name), exist_ok=True)
+        swtpms.append(machines.enter_context(Swtpm('2.0', machines.path(name))))
+    return [emulator(swtpm) for swtpm in swtpms]
