@@ -18,9 +18,15 @@ typedef struct Line {
     GString *output;
 } Line;
 
+typedef enum Argument {
+    ARGUMENT_NONE,
+    ARGUMENT_OPTIONAL,
+    ARGUMENT_REQUIRED,
+} Argument;
+
 typedef struct LineCommand {
     const char *name;
-    bool needs_argument;
+    Argument argument;
     bool (*run)(Line *line, GError **error);
 } LineCommand;
 
@@ -36,9 +42,10 @@ static bool on_cont(Line *line, GError **error)
     return migration_cont(qmp_migration(line->qmp), error);
 }
 
+/* As in QEMU, one that is not there need not be deleted. */
 static bool on_delvm(Line *line, GError **error)
 {
-    return snapshot_delete(qmp_snapshots(line->qmp), line->argument, error);
+    return snapshot_delete(qmp_snapshots(line->qmp), line->argument, SNAPSHOT_MAY_BE, error);
 }
 
 static void print_migration(Line *line)
@@ -70,6 +77,34 @@ static void print_status(Line *line)
     }
 }
 
+/* As QEMU does, in three digits and a unit: 598 KiB, 1.02 MiB. */
+static char *size_text(uint64_t size)
+{
+    static const char *const units[] = { "", "Ki", "Mi", "Gi" };
+    double value = (double)size;
+    gsize i = 0;
+
+    for (; value >= 1000 && i + 1 < G_N_ELEMENTS(units); i++) {
+        value /= 1024;
+    }
+    return g_strdup_printf("%.3g %sB", value, units[i]);
+}
+
+/* QEMU's table. There are no numbers, no clock of the machine and no counter of instructions. */
+static void print_snapshot(Line *line, const char *name)
+{
+    uint64_t size;
+    int64_t time;
+
+    snapshot_describe(qmp_snapshots(line->qmp), name, &size, &time);
+    g_autoptr(GDateTime) when = g_date_time_new_from_unix_local(time);
+    g_autofree char *date = g_date_time_format(when, "%Y-%m-%d %H:%M:%S");
+    g_autofree char *text = size_text(size);
+
+    g_string_append_printf(line->output, "%-10s%-17s%8s%20s%13s%11s\n", "--", name, text, date,
+                           "00:00:00.000", "");
+}
+
 static bool print_snapshots(Line *line, GError **error)
 {
     g_auto(GStrv) names = snapshot_list(qmp_snapshots(line->qmp), error);
@@ -79,25 +114,32 @@ static bool print_snapshots(Line *line, GError **error)
     }
     if (!*names) {
         g_string_append(line->output, "There is no snapshot available.\n");
+        return true;
     }
+    g_string_append_printf(line->output,
+                           "List of snapshots present on all disks:\n%-10s%-17s%8s%20s%13s%11s\n",
+                           "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
     for (char **name = names; *name; name++) {
-        g_string_append_printf(line->output, "%s\n", *name);
+        print_snapshot(line, *name);
     }
     return true;
 }
 
 static bool on_info(Line *line, GError **error)
 {
-    if (strcmp(line->argument, "migrate") == 0) {
+    if (!line->argument) {
+        g_string_append(line->output, "info migrate  -- show migration status\n"
+                                      "info snapshots  -- show the currently saved VM snapshots\n"
+                                      "info status  -- show the current VM status "
+                                      "(running|paused)\n");
+    } else if (strcmp(line->argument, "migrate") == 0) {
         print_migration(line);
     } else if (strcmp(line->argument, "status") == 0) {
         print_status(line);
     } else if (strcmp(line->argument, "snapshots") == 0) {
         return print_snapshots(line, error);
     } else {
-        g_set_error(error, MACHINE_ERROR, 0,
-                    "unknown 'info %s'; known are: migrate, snapshots, status", line->argument);
-        return false;
+        g_string_append_printf(line->output, "unknown command: 'info %s'\n", line->argument);
     }
     return true;
 }
@@ -137,9 +179,14 @@ static bool on_quit(Line *line, GError **error)
     return true;
 }
 
+/* One without a name gets one of the time, as in QEMU. */
 static bool on_savevm(Line *line, GError **error)
 {
-    return snapshot_save(qmp_snapshots(line->qmp), line->argument, error);
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autofree char *name =
+        line->argument ? g_strdup(line->argument) : g_date_time_format(now, "vm-%Y%m%d%H%M%S");
+
+    return snapshot_save(qmp_snapshots(line->qmp), name, SNAPSHOT_MAY_BE, error);
 }
 
 static bool on_stop(Line *line, GError **error)
@@ -155,22 +202,22 @@ static bool on_system_reset(Line *line, GError **error)
 }
 
 static const LineCommand line_commands[] = {
-    { "c", false, on_cont },
-    { "chardev-add", true, on_chardev_add },
-    { "cont", false, on_cont },
-    { "delvm", true, on_delvm },
-    { "info", true, on_info },
-    { "loadvm", true, on_loadvm },
-    { "migrate", true, on_migrate },
-    { "migrate_cancel", false, on_migrate_cancel },
-    { "migrate_incoming", true, on_migrate_incoming },
-    { "object_add", true, on_object_add },
-    { "q", false, on_quit },
-    { "quit", false, on_quit },
-    { "s", false, on_stop },
-    { "savevm", true, on_savevm },
-    { "stop", false, on_stop },
-    { "system_reset", false, on_system_reset },
+    { "c", ARGUMENT_NONE, on_cont },
+    { "chardev-add", ARGUMENT_REQUIRED, on_chardev_add },
+    { "cont", ARGUMENT_NONE, on_cont },
+    { "delvm", ARGUMENT_REQUIRED, on_delvm },
+    { "info", ARGUMENT_OPTIONAL, on_info },
+    { "loadvm", ARGUMENT_REQUIRED, on_loadvm },
+    { "migrate", ARGUMENT_REQUIRED, on_migrate },
+    { "migrate_cancel", ARGUMENT_NONE, on_migrate_cancel },
+    { "migrate_incoming", ARGUMENT_REQUIRED, on_migrate_incoming },
+    { "object_add", ARGUMENT_REQUIRED, on_object_add },
+    { "q", ARGUMENT_NONE, on_quit },
+    { "quit", ARGUMENT_NONE, on_quit },
+    { "s", ARGUMENT_NONE, on_stop },
+    { "savevm", ARGUMENT_OPTIONAL, on_savevm },
+    { "stop", ARGUMENT_NONE, on_stop },
+    { "system_reset", ARGUMENT_NONE, on_system_reset },
 };
 
 /* ---- a line ---- */
@@ -186,26 +233,27 @@ static const LineCommand *find(const char *name)
 }
 
 /* Flags of `migrate` other than -d choose what there is no choice of here. */
-static bool take_words(Line *line, const LineCommand *command, char **words, GError **error)
+static bool take_words(Line *line, const LineCommand *command, char **words)
 {
     for (char **word = words + 1; *word; word++) {
         if (command->run == on_migrate && strcmp(*word, "-d") == 0) {
             line->detach = true;
-        } else if (command->needs_argument && !line->argument) {
+        } else if (command->argument != ARGUMENT_NONE && !line->argument) {
             line->argument = *word;
         } else {
-            g_set_error(error, MACHINE_ERROR, 0, "%s: extraneous characters at the end of line",
-                        words[0]);
+            g_string_append_printf(line->output, "%s: extraneous characters at the end of line\n",
+                                   words[0]);
             return false;
         }
     }
-    if (command->needs_argument && !line->argument) {
-        g_set_error(error, MACHINE_ERROR, 0, "%s: an argument is missing", words[0]);
+    if (command->argument == ARGUMENT_REQUIRED && !line->argument) {
+        g_string_append_printf(line->output, "%s: string expected\n", words[0]);
         return false;
     }
     return true;
 }
 
+/* A line that is none is told so, in QEMU's words; only what a command says is an error. */
 static bool run_line(Line *line, const char *text, GError **error)
 {
     g_auto(GStrv) words = NULL;
@@ -216,10 +264,10 @@ static bool run_line(Line *line, const char *text, GError **error)
     const LineCommand *command = find(words[0]);
 
     if (!command) {
-        g_set_error(error, MACHINE_ERROR, 0, "unknown command: '%s'", words[0]);
-        return false;
+        g_string_append_printf(line->output, "unknown command: '%s'\n", words[0]);
+        return true;
     }
-    return take_words(line, command, words, error) && command->run(line, error);
+    return !take_words(line, command, words) || command->run(line, error);
 }
 
 char *hmp_run(Qmp *qmp, const char *text, bool *synchronous)

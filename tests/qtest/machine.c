@@ -144,6 +144,17 @@ const char *machine_tpmdev_options(const Machine *machine)
     return machine->backend_options;
 }
 
+bool machine_tpm_is_executing(const Machine *machine)
+{
+    TPMBackendStatistics statistics = { .size = sizeof(statistics) };
+
+    if (!machine->device) {
+        return false;
+    }
+    tpmdev_backend_get_statistics(tpmdev_device_get_backend(machine->device), &statistics);
+    return statistics.executing;
+}
+
 uint64_t machine_tpm_address(const Machine *machine)
 {
     return machine->device_address;

@@ -55,6 +55,9 @@ TPMDevice *machine_tpm(const Machine *machine);
 TPMBackend *machine_backend(const Machine *machine);
 const char *machine_tpmdev_options(const Machine *machine);
 
+/* Does it carry out a command? */
+bool machine_tpm_is_executing(const Machine *machine);
+
 /* Where the device is on its bus: its guest physical, I2C or unit address. */
 uint64_t machine_tpm_address(const Machine *machine);
 

@@ -138,18 +138,6 @@ static void source_complete(Migration *migration)
     set_status(migration, MIGRATION_COMPLETED);
 }
 
-static bool tpm_is_executing(const Migration *migration)
-{
-    TPMBackendStatistics statistics = { .size = sizeof(statistics) };
-    TPMDevice *device = machine_tpm(migration->machine);
-
-    if (!device) {
-        return false;
-    }
-    tpmdev_backend_get_statistics(tpmdev_device_get_backend(device), &statistics);
-    return statistics.executing;
-}
-
 static void save_and_send(Migration *migration)
 {
     g_autoptr(GError) error = NULL;
@@ -171,7 +159,7 @@ static gboolean on_poll(gpointer opaque)
 {
     Migration *migration = opaque;
 
-    if (tpm_is_executing(migration)) {
+    if (machine_tpm_is_executing(migration->machine)) {
         return G_SOURCE_CONTINUE;
     }
     migration->polls = 0;

@@ -348,50 +348,6 @@ static bool on_closefd(Qmp *qmp, Channel *channel, JsonObject *arguments, JsonBu
     return done(builder, true);
 }
 
-/* ---- snapshots, of which QEMU makes jobs on block devices ---- */
-
-static bool on_snapshot_save(Qmp *qmp, Channel *channel, JsonObject *arguments,
-                             JsonBuilder *builder, GError **error)
-{
-    (void)channel;
-    return done(builder, snapshot_save(qmp_snapshots(qmp),
-                                       json_object_get_string_member(arguments, "name"), error));
-}
-
-static bool on_snapshot_load(Qmp *qmp, Channel *channel, JsonObject *arguments,
-                             JsonBuilder *builder, GError **error)
-{
-    (void)channel;
-    return done(builder, snapshot_load(qmp_snapshots(qmp),
-                                       json_object_get_string_member(arguments, "name"), error));
-}
-
-static bool on_snapshot_delete(Qmp *qmp, Channel *channel, JsonObject *arguments,
-                               JsonBuilder *builder, GError **error)
-{
-    (void)channel;
-    return done(builder, snapshot_delete(qmp_snapshots(qmp),
-                                         json_object_get_string_member(arguments, "name"), error));
-}
-
-static bool on_query_snapshots(Qmp *qmp, Channel *channel, JsonObject *arguments,
-                               JsonBuilder *builder, GError **error)
-{
-    g_auto(GStrv) names = snapshot_list(qmp_snapshots(qmp), error);
-
-    (void)channel;
-    (void)arguments;
-    if (!names) {
-        return false;
-    }
-    json_builder_begin_array(builder);
-    for (char **name = names; *name; name++) {
-        json_builder_add_string_value(builder, *name);
-    }
-    json_builder_end_array(builder);
-    return true;
-}
-
 /* ---- all of them ---- */
 
 static const char *const no_others[] = { NULL };
@@ -414,10 +370,6 @@ const ArgumentsCommand qmp_arguments_commands[] = {
     { "query-migrate-capabilities", on_query_capabilities, NULL, no_others },
     { "query-migrate-parameters", on_query_parameters, NULL, no_others },
     { "stop", on_stop, NULL, no_others },
-    { "x-query-snapshots", on_query_snapshots, NULL, no_others },
-    { "x-snapshot-delete", on_snapshot_delete, "name", no_others },
-    { "x-snapshot-load", on_snapshot_load, "name", no_others },
-    { "x-snapshot-save", on_snapshot_save, "name", no_others },
     { NULL, NULL, NULL, NULL },
 };
 

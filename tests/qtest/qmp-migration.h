@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The commands of QMP that take arguments: of the guest's run, its migration and its snapshots. */
+/* The commands of QMP that take arguments: of the guest's run and its migration. */
 #ifndef TESTS_QTEST_QMP_MIGRATION_H
 #define TESTS_QTEST_QMP_MIGRATION_H
 

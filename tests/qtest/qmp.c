@@ -6,6 +6,7 @@
 #include "qmp.h"
 #include "keyval.h"
 #include "qmp-migration.h"
+#include "qmp-snapshot.h"
 #include "qmp-statistics.h"
 
 #include <json-glib/json-glib.h>
@@ -26,6 +27,7 @@ struct Qmp {
     Machine *machine;
     Migration *migration;
     Snapshots *snapshots;
+    Jobs *jobs;
     GPtrArray *monitors;   /* of Monitor */
     uint32_t capabilities; /* of the migration; one bit each */
     const QmpProgram *program;
@@ -167,6 +169,15 @@ static void on_migration_event(void *opaque, const char *event)
         add_string(builder, "status", migration_status_name(qmp->migration));
     }
     event_send(qmp, builder);
+}
+
+static void on_job_changed(void *opaque, const Job *job)
+{
+    g_autoptr(JsonBuilder) builder = event_new("JOB_STATUS_CHANGE");
+
+    add_string(builder, "status", job_status_name(job->status));
+    add_string(builder, "id", job->id);
+    event_send(opaque, builder);
 }
 
 void qmp_announce_shutdown(Qmp *qmp, const char *reason)
@@ -324,6 +335,11 @@ Snapshots *qmp_snapshots(Qmp *qmp)
     return qmp->snapshots;
 }
 
+Jobs *qmp_jobs(Qmp *qmp)
+{
+    return qmp->jobs;
+}
+
 uint32_t *qmp_capability_bits(Qmp *qmp)
 {
     return &qmp->capabilities;
@@ -369,22 +385,28 @@ static const Command commands[] = {
     { "x-query-tpm-stats", on_query_tpm_stats },
 };
 
+/* Those that take arguments. */
+static const ArgumentsCommand *const tables[] = { qmp_arguments_commands, qmp_snapshot_commands };
+
+static void add_command(JsonBuilder *builder, const char *name)
+{
+    json_builder_begin_object(builder);
+    add_string(builder, "name", name);
+    json_builder_end_object(builder);
+}
+
 static void on_query_commands(Qmp *qmp, JsonBuilder *builder)
 {
     (void)qmp;
     json_builder_begin_array(builder);
-    json_builder_begin_object(builder);
-    add_string(builder, "name", capabilities_command);
-    json_builder_end_object(builder);
+    add_command(builder, capabilities_command);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
-        json_builder_begin_object(builder);
-        add_string(builder, "name", commands[i].name);
-        json_builder_end_object(builder);
+        add_command(builder, commands[i].name);
     }
-    for (const ArgumentsCommand *command = qmp_arguments_commands; command->name; command++) {
-        json_builder_begin_object(builder);
-        add_string(builder, "name", command->name);
-        json_builder_end_object(builder);
+    for (gsize i = 0; i < G_N_ELEMENTS(tables); i++) {
+        for (const ArgumentsCommand *command = tables[i]; command->name; command++) {
+            add_command(builder, command->name);
+        }
     }
     json_builder_end_array(builder);
 }
@@ -432,12 +454,14 @@ static const char *unexpected_argument(JsonObject *request)
 
 static const ArgumentsCommand *find_arguments_command(const char *name)
 {
-    const ArgumentsCommand *command = qmp_arguments_commands;
-
-    while (command->name && strcmp(command->name, name) != 0) {
-        command++;
+    for (gsize i = 0; i < G_N_ELEMENTS(tables); i++) {
+        for (const ArgumentsCommand *command = tables[i]; command->name; command++) {
+            if (strcmp(command->name, name) == 0) {
+                return command;
+            }
+        }
     }
-    return command->name ? command : NULL;
+    return NULL;
 }
 
 static void run_arguments_command(Monitor *monitor, JsonObject *request,
@@ -596,6 +620,7 @@ Qmp *qmp_new(Machine *machine, Migration *migration, Snapshots *snapshots,
     qmp->machine = machine;
     qmp->migration = migration;
     qmp->snapshots = snapshots;
+    qmp->jobs = jobs_new(machine, migration, snapshots, on_job_changed, qmp);
     qmp->program = program;
     qmp->opaque = opaque;
     qmp->monitors = g_ptr_array_new_with_free_func(monitor_free);
@@ -623,6 +648,7 @@ void qmp_free(Qmp *qmp)
     if (qmp) {
         machine_watch_link(qmp->machine, NULL, NULL);
         migration_watch_events(qmp->migration, NULL, NULL);
+        jobs_free(qmp->jobs);
         g_ptr_array_unref(qmp->monitors);
         g_free(qmp);
     }

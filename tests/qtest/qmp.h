@@ -7,6 +7,7 @@
 #define TESTS_QTEST_QMP_H
 
 #include "chardev.h"
+#include "jobs.h"
 #include "migration.h"
 #include "snapshot.h"
 
@@ -30,6 +31,7 @@ bool qmp_add(Qmp *qmp, const Chardev *chardev, GError **error);
 /* What its commands work on. */
 Migration *qmp_migration(Qmp *qmp);
 Snapshots *qmp_snapshots(Qmp *qmp);
+Jobs *qmp_jobs(Qmp *qmp);
 
 /* The migration's capabilities that are on, one bit each. */
 uint32_t *qmp_capability_bits(Qmp *qmp);

@@ -181,47 +181,65 @@ static void resume(const Snapshots *snapshots)
     }
 }
 
-bool snapshot_save(Snapshots *snapshots, const char *name, GError **error)
+/* The machine stands still for it. Returns whether it is to go on afterwards. */
+static bool stop_guest(const Snapshots *snapshots)
+{
+    return migration_run_status(snapshots->migration) == RUN_RUNNING &&
+           migration_stop(snapshots->migration, NULL);
+}
+
+static void let_guest_go(const Snapshots *snapshots, bool ran)
+{
+    if (ran) {
+        migration_cont(snapshots->migration, NULL);
+    }
+}
+
+static bool check_presence(const char *name, const char *path, SnapshotPresence presence,
+                           GError **error)
+{
+    bool there = g_file_test(path, G_FILE_TEST_EXISTS);
+
+    if (presence == SNAPSHOT_MAY_BE || there == (presence == SNAPSHOT_MUST_BE)) {
+        return true;
+    }
+    g_set_error(error, MACHINE_ERROR, 0, "Snapshot '%s' %s in one or more devices", name,
+                there ? "already exists" : "does not exist");
+    return false;
+}
+
+bool snapshot_save(Snapshots *snapshots, const char *name, SnapshotPresence presence,
+                   GError **error)
 {
     g_autofree char *path = path_of(snapshots, name, error);
     TPMDevice *device = machine_tpm(snapshots->machine);
 
-    if (!path || !check_guest(snapshots, error) ||
+    if (!path || !check_guest(snapshots, error) || !check_presence(name, path, presence, error) ||
         (device && !tpmdev_device_can_migrate(device, error))) {
         return false;
     }
-    bool running = migration_run_status(snapshots->migration) == RUN_RUNNING;
+    bool ran = stop_guest(snapshots);
     g_autoptr(GByteArray) bytes =
-        machine_state_save(snapshots->machine, 0, running, timeout_ns(snapshots), error);
+        machine_state_save(snapshots->machine, 0, ran, timeout_ns(snapshots), error);
+    bool good = bytes && publish(snapshots, name, path, bytes, error);
 
-    if (!bytes) {
-        return false;
+    if (bytes) {
+        resume(snapshots);
     }
-    bool good = publish(snapshots, name, path, bytes, error);
-
-    resume(snapshots);
+    let_guest_go(snapshots, ran);
     return good;
 }
 
-bool snapshot_load(Snapshots *snapshots, const char *name, GError **error)
+static bool load_bytes(Snapshots *snapshots, const char *path, const char *bytes, gsize size,
+                       GError **error)
 {
-    g_autofree char *path = path_of(snapshots, name, error);
-    g_autofree char *bytes = NULL;
-    gsize size;
-    bool ran;
+    bool had_run; /* where it was saved, which is not what decides here */
 
-    if (!path || !check_guest(snapshots, error)) {
-        return false;
+    if (size > G_MAXUINT) {
+        return failed(path, EFBIG, error);
     }
-    if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-        g_set_error(error, MACHINE_ERROR, 0, "Snapshot '%s' does not exist", name);
-        return false;
-    }
-    if (!g_file_get_contents(path, &bytes, &size, error)) {
-        return false;
-    }
-    if (size > G_MAXUINT || !machine_state_load(snapshots->machine, (const uint8_t *)bytes, size,
-                                                timeout_ns(snapshots), &ran, error)) {
+    if (!machine_state_load(snapshots->machine, (const uint8_t *)bytes, size, timeout_ns(snapshots),
+                            &had_run, error)) {
         g_prefix_error(error, "%s: ", path);
         return false;
     }
@@ -229,18 +247,43 @@ bool snapshot_load(Snapshots *snapshots, const char *name, GError **error)
     return true;
 }
 
-bool snapshot_delete(Snapshots *snapshots, const char *name, GError **error)
+bool snapshot_load(Snapshots *snapshots, const char *name, GError **error)
+{
+    g_autofree char *path = path_of(snapshots, name, error);
+    g_autofree char *bytes = NULL;
+    gsize size;
+
+    if (!path || !check_guest(snapshots, error) ||
+        !check_presence(name, path, SNAPSHOT_MUST_BE, error) ||
+        !g_file_get_contents(path, &bytes, &size, error)) {
+        return false;
+    }
+    bool ran = stop_guest(snapshots);
+    bool good = load_bytes(snapshots, path, bytes, size, error);
+
+    let_guest_go(snapshots, ran);
+    return good;
+}
+
+bool snapshot_delete(Snapshots *snapshots, const char *name, SnapshotPresence presence,
+                     GError **error)
 {
     g_autofree char *path = path_of(snapshots, name, error);
 
-    if (!path) {
+    if (!path || !check_presence(name, path, presence, error)) {
         return false;
     }
-    if (unlink(path) && errno == ENOENT) {
-        g_set_error(error, MACHINE_ERROR, 0, "Snapshot '%s' does not exist", name);
-        return false;
-    }
-    return !g_file_test(path, G_FILE_TEST_EXISTS) || failed(path, errno, error);
+    return unlink(path) == 0 || errno == ENOENT || failed(path, errno, error);
+}
+
+void snapshot_describe(Snapshots *snapshots, const char *name, uint64_t *size, int64_t *time)
+{
+    g_autofree char *path = path_of(snapshots, name, NULL);
+    GStatBuf status;
+    bool there = path && g_stat(path, &status) == 0;
+
+    *size = there ? (uint64_t)status.st_size : 0;
+    *time = there ? (int64_t)status.st_mtime : 0;
 }
 
 static gint compare(gconstpointer a, gconstpointer b)

@@ -131,11 +131,14 @@ def query_lists(program):
 
 
 # What a command must be given, of those that need something.
+SNAPSHOT_JOB = {'job-id': 'j', 'tag': 'n', 'vmstate': 'd', 'devices': ['d']}
 ARGUMENTS = {
     'getfd': {'fdname': 'f'}, 'closefd': {'fdname': 'f'}, 'migrate': {'uri': 'none:'},
     'migrate-incoming': {'uri': 'none:'}, 'human-monitor-command': {'command-line': 'info status'},
     'migrate-set-capabilities': {'capabilities': []}, 'x-snapshot-save': {'name': 'n'},
     'x-snapshot-load': {'name': 'n'}, 'x-snapshot-delete': {'name': 'n'},
+    'snapshot-save': SNAPSHOT_JOB, 'snapshot-load': SNAPSHOT_JOB, 'job-cancel': {'id': 'j'},
+    'snapshot-delete': {'job-id': 'k', 'tag': 'n', 'devices': ['d']}, 'job-dismiss': {'id': 'j'},
 }
 
 
