@@ -106,7 +106,18 @@ void tpm_backend_load_state(TPMBackend *backend, size_t buffer_size, const TPMSt
 void tpm_backend_resume(TPMBackend *backend);
 
 /* Can it do so? Sets error if not. */
-bool tpm_backend_can_save(TPMBackend *backend, GError **error);
+bool tpm_backend_can_save(const TPMBackend *backend, GError **error);
+
+/*
+ * For a class that is put around another backend, which outlives it, before a device has it: the
+ * state of its TPM is that of the one within. And, while it saves or loads: is a hash sequence
+ * open?
+ */
+void tpm_backend_set_state_owner(TPMBackend *backend, const TPMBackend *owner);
+bool tpm_backend_moves_sequence(TPMBackend *backend);
+
+/* The type that is written beside a state, and has to be that of the backend that loads it. */
+const char *tpm_backend_get_state_type(const TPMBackend *backend);
 
 /* A copy of a state in one piece of memory, to be freed with g_free(). */
 TPMState *tpm_state_copy(const TPMState *state);

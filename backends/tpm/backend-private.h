@@ -41,6 +41,7 @@ struct TPMBackend {
     TPMVersion version;
     size_t tpm_buffer_size; /* what the TPM takes */
     bool can_hash;
+    const TPMBackend *state_owner; /* NULL: itself; else the TPM's state is that of this one */
 
     /* The device's: when the command it is about to send was sent, if it says so. */
     bool is_stamped;

@@ -83,10 +83,39 @@ bool tpm_backend_get_established(TPMBackend *backend)
     return established;
 }
 
+/* ---- whose it is ---- */
+
+void tpm_backend_set_state_owner(TPMBackend *backend, const TPMBackend *owner)
+{
+    backend->state_owner = owner;
+}
+
+static const TPMBackend *state_owner(const TPMBackend *backend)
+{
+    while (backend->state_owner) {
+        backend = backend->state_owner;
+    }
+    return backend;
+}
+
+const char *tpm_backend_get_state_type(const TPMBackend *backend)
+{
+    return state_owner(backend)->klass->type;
+}
+
+bool tpm_backend_moves_sequence(TPMBackend *backend)
+{
+    g_mutex_lock(&backend->lock);
+    BackendState state = backend->moving_in ? backend->moved_to : backend->moved_from;
+    g_mutex_unlock(&backend->lock);
+    return state == BACKEND_OPEN;
+}
+
 /* ---- the device side of the table ---- */
 
-bool tpm_backend_can_save(TPMBackend *backend, GError **error)
+bool tpm_backend_can_save(const TPMBackend *backend, GError **error)
 {
+    backend = state_owner(backend);
     if (!TPM_CLASS_HAS(backend->klass, save) || !TPM_CLASS_HAS(backend->klass, load)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
                     "TPM backend '%s' of type %s cannot hand out its TPM's state", backend->id,

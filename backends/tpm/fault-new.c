@@ -18,13 +18,50 @@ static const char *const fault_names[] = {
     [TPM_FAULT_SIZE] = "size",     [TPM_FAULT_TRUNCATED] = "truncated",
     [TPM_FAULT_LONGER] = "longer", [TPM_FAULT_GARBAGE] = "garbage",
     [TPM_FAULT_CODE] = "code",     [TPM_FAULT_DEATH] = "death",
-    [TPM_FAULT_START] = "start",
+    [TPM_FAULT_START] = "start",   [TPM_FAULT_REFUSE] = "refuse",
 };
+
+static const char *const on_names[] = {
+    [TPM_FAULT_ON_COMMAND] = "command",
+    [TPM_FAULT_ON_SAVE] = "save",
+    [TPM_FAULT_ON_LOAD] = "load",
+    [TPM_FAULT_ON_RESUME] = "resume",
+    [TPM_FAULT_ON_CAN_MIGRATE] = "can-migrate",
+};
+
+/* Can this fault show with that? */
+static bool is_fault_of(TPMFault fault, TPMFaultOn on)
+{
+    switch (on) {
+    case TPM_FAULT_ON_COMMAND:
+        return fault != TPM_FAULT_REFUSE;
+    case TPM_FAULT_ON_SAVE:
+    case TPM_FAULT_ON_LOAD:
+        return fault == TPM_FAULT_DELAY || fault == TPM_FAULT_HANG || fault == TPM_FAULT_DEATH ||
+               fault == TPM_FAULT_REFUSE;
+    case TPM_FAULT_ON_RESUME:
+        return fault == TPM_FAULT_DEATH;
+    case TPM_FAULT_ON_CAN_MIGRATE:
+        return fault == TPM_FAULT_REFUSE;
+    }
+    return false;
+}
 
 static const char *config_fault(const TPMFaultConfig *config)
 {
     if ((unsigned)config->fault >= G_N_ELEMENTS(fault_names)) {
         return "the fault is none of TPMFault's";
+    }
+    if ((unsigned)config->on >= G_N_ELEMENTS(on_names)) {
+        return "what it shows on is none of TPMFaultOn's";
+    }
+    if (!is_fault_of(config->fault, config->on)) {
+        return "the fault cannot show on that; refuse is for save, load and can-migrate, delay and "
+               "hang are for command, save and load, death for these and resume, all else for "
+               "command";
+    }
+    if (config->on != TPM_FAULT_ON_COMMAND && (config->ordinal || config->byte)) {
+        return "ordinal and byte are for faults on command; leave them out";
     }
     if (config->percent > 100) {
         return "percent is above 100";
@@ -88,33 +125,60 @@ TPMBackend *tpmdev_backend_fault_new(const TPMFaultConfig *user_config, GError *
         return NULL;
     }
     fault->inner = tpmdev_backend_ref(config.backend);
+    tpm_backend_set_state_owner(fault->backend, fault->inner);
     return tpm_fault_bind(fault, error) ? fault->backend : tpmdev_backend_unref(fault->backend);
 }
 
 /* ---- option strings ---- */
 
-const char *const tpm_fault_options[] = { "backend", "what",  "ordinal", "nth",  "percent", "seed",
-                                          "delay",   "bytes", "code",    "byte", NULL };
+const char *const tpm_fault_options[] = { "backend", "what",  "on",    "ordinal", "nth",  "percent",
+                                          "seed",    "delay", "bytes", "code",    "byte", NULL };
+
+/* Which of n names is it? */
+static bool find_name(const char *const *names, unsigned n, const char *name, unsigned *found)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *found = i;
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool fault_from_options(const TPMOptions *options, TPMFaultConfig *config, GError **error)
 {
     const char *what = tpm_options_require(options, "fault", "what", error);
+    unsigned found;
 
     if (!what) {
         return false;
     }
-    for (unsigned i = 0; i < G_N_ELEMENTS(fault_names); i++) {
-        if (strcmp(fault_names[i], what) == 0) {
-            config->fault = (TPMFault)i;
-            return true;
-        }
+    if (!find_name(fault_names, G_N_ELEMENTS(fault_names), what, &found)) {
+        g_set_error(
+            error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+            "parameter 'what' is '%s'; it must be delay, hang, size, truncated, longer, garbage, "
+            "code, death, start or refuse",
+            what);
+        return false;
     }
-    g_set_error(
-        error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
-        "parameter 'what' is '%s'; it must be delay, hang, size, truncated, longer, garbage, "
-        "code, death or start",
-        what);
-    return false;
+    config->fault = (TPMFault)found;
+    return true;
+}
+
+static bool on_from_options(const TPMOptions *options, TPMFaultConfig *config, GError **error)
+{
+    const char *on = tpmdev_options_get(options, "on");
+    unsigned found = TPM_FAULT_ON_COMMAND;
+
+    if (on && !find_name(on_names, G_N_ELEMENTS(on_names), on, &found)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "parameter 'on' is '%s'; it must be command, save, load, resume or can-migrate",
+                    on);
+        return false;
+    }
+    config->on = (TPMFaultOn)found;
+    return true;
 }
 
 /* A number of 32 bits that may be hexadecimal. */
@@ -164,7 +228,7 @@ static bool delay_from_options(const TPMOptions *options, TPMFaultConfig *config
 
 static bool config_from_options(const TPMOptions *options, TPMFaultConfig *config, GError **error)
 {
-    return fault_from_options(options, config, error) &&
+    return fault_from_options(options, config, error) && on_from_options(options, config, error) &&
            number_from_options(options, "ordinal", &config->ordinal, error) &&
            number_from_options(options, "nth", &config->nth, error) &&
            tpm_options_get_unsigned(options, "percent", 1, 100, &config->percent, error) &&

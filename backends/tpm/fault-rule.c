@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The rule of a `fault` backend: which commands the fault shows with, and what it makes of their
- * responses. By seed and commands alone, so that what went wrong once goes wrong again.
+ * The rule of a `fault` backend: which calls the fault shows with, and what it makes of their
+ * answers. By seed and calls alone, so that what went wrong once goes wrong again.
  *
  * Neighbours: fault.c asks, under its lock.
  */
@@ -51,10 +51,16 @@ bool tpm_fault_rule_command(FaultRule *rule, uint32_t ordinal)
 {
     const TPMFaultConfig *config = &rule->config;
 
-    if (config->fault == TPM_FAULT_START || (config->ordinal && config->ordinal != ordinal)) {
+    if (config->fault == TPM_FAULT_START || config->on != TPM_FAULT_ON_COMMAND ||
+        (config->ordinal && config->ordinal != ordinal)) {
         return false;
     }
     return shows_now(rule);
+}
+
+bool tpm_fault_rule_call(FaultRule *rule, TPMFaultOn on)
+{
+    return rule->config.on == on && shows_now(rule);
 }
 
 /* ---- what it makes of a response ---- */
@@ -126,6 +132,7 @@ static void apply(FaultRule *rule, TPMVersion version, uint8_t *response, FaultO
         outcome->dies = true;
         break;
     case TPM_FAULT_START:
+    case TPM_FAULT_REFUSE:
         break;
     }
 }
@@ -139,6 +146,36 @@ FaultOutcome tpm_fault_rule_response(FaultRule *rule, bool shows, TPMVersion ver
         outcome.dies = dies_within(rule, size);
     } else if (shows) {
         apply(rule, version, response, &outcome);
+    }
+    return outcome;
+}
+
+FaultOutcome tpm_fault_rule_move(FaultRule *rule)
+{
+    FaultOutcome outcome = { 0 };
+
+    switch (rule->config.fault) {
+    case TPM_FAULT_DELAY:
+        outcome.delay_us = random_delay(rule);
+        break;
+    case TPM_FAULT_HANG:
+        outcome.refuses = true;
+        outcome.delay_us =
+            rule->config.delay_max_us ? random_delay(rule) : (gint64)TPM_FAULT_HANG_DEFAULT;
+        break;
+    case TPM_FAULT_REFUSE:
+        outcome.refuses = true;
+        break;
+    case TPM_FAULT_DEATH:
+        outcome.dies = true;
+        break;
+    case TPM_FAULT_SIZE:
+    case TPM_FAULT_TRUNCATED:
+    case TPM_FAULT_LONGER:
+    case TPM_FAULT_GARBAGE:
+    case TPM_FAULT_CODE:
+    case TPM_FAULT_START:
+        break;
     }
     return outcome;
 }

@@ -9,7 +9,8 @@
  * been asked for is therefore noted, and asked by one thread at a time when it is free: a smaller
  * hw/tpm/request.c.
  *
- * Neighbours: backend.c (stage 4 of 6), in front and within; fault-rule.c says what goes wrong.
+ * Neighbours: backend.c (stage 4 of 6), in front and within; fault-rule.c says what goes wrong;
+ * fault-state.c has what the TPM's state is about.
  */
 #include "builtin.h"
 #include "command.h"
@@ -23,9 +24,12 @@
 typedef enum Job {
     JOB_NONE,
     JOB_CANCEL,
+    JOB_RESUME,
     JOB_START,
+    JOB_LOAD,
     JOB_RESET_ESTABLISHED,
     JOB_HASH,
+    JOB_SAVE,
     JOB_SUBMIT,
 } Job;
 
@@ -39,10 +43,20 @@ static Job take_job(FaultTPM *fault)
         return cancel ? JOB_CANCEL : JOB_NONE;
     }
     fault->cancel_wanted = false;
+    if (fault->resume_wanted || (fault->start_wanted && fault->handed_out)) {
+        fault->resume_wanted = fault->handed_out = false;
+        return JOB_RESUME;
+    }
     if (fault->start_wanted) {
         fault->start_wanted = false;
-        fault->starting = fault->busy = true;
+        fault->busy = true;
         return JOB_START;
+    }
+    if (fault->load_wanted) {
+        fault->load_wanted = false;
+        fault->busy = true;
+        fault->loading = g_steal_pointer(&fault->incoming);
+        return JOB_LOAD;
     }
     if (fault->reset_wanted) {
         fault->reset_wanted = false;
@@ -52,6 +66,11 @@ static Job take_job(FaultTPM *fault)
         fault->hash_wanted = false;
         fault->busy = true;
         return JOB_HASH;
+    }
+    if (fault->save_wanted) {
+        fault->save_wanted = false;
+        fault->busy = true;
+        return JOB_SAVE;
     }
     if (fault->submit_wanted) {
         fault->submit_wanted = false;
@@ -71,8 +90,17 @@ static void do_job(FaultTPM *fault, Job job)
     case JOB_CANCEL:
         tpm_backend_cancel(fault->inner);
         break;
+    case JOB_RESUME:
+        tpm_backend_resume(fault->inner);
+        break;
     case JOB_START:
         tpm_backend_start(fault->inner, fault->buffer_size);
+        break;
+    case JOB_LOAD:
+        /* The flag tpmEstablished is kept by the backend in front, or known by the TPM. */
+        tpm_backend_load_state(fault->inner, fault->buffer_size, fault->loading, false,
+                               fault->sequence);
+        g_clear_pointer(&fault->loading, g_free);
         break;
     case JOB_RESET_ESTABLISHED:
         tpm_backend_reset_established(fault->inner, fault->reset_locality);
@@ -80,6 +108,9 @@ static void do_job(FaultTPM *fault, Job job)
     case JOB_HASH:
         tpm_backend_load_hash(fault->inner, fault->hash_step, fault->hash_data, fault->hash_size);
         tpm_backend_hash(fault->inner);
+        break;
+    case JOB_SAVE:
+        tpm_backend_save_state(fault->inner, fault->sequence);
         break;
     case JOB_SUBMIT:
         tpm_backend_load(fault->inner, fault->command.locality, fault->command.data,
@@ -90,8 +121,7 @@ static void do_job(FaultTPM *fault, Job job)
     }
 }
 
-/* Called with the lock held, returns with it held. */
-static void run(FaultTPM *fault)
+void tpm_fault_run(FaultTPM *fault)
 {
     Job job;
 
@@ -137,7 +167,7 @@ static void arm_timer(FaultTPM *fault)
     g_source_set_ready_time(fault->timer, fault->due_us);
 }
 
-static bool inner_has_failed(FaultTPM *fault)
+bool tpm_fault_inner_has_failed(FaultTPM *fault)
 {
     TPMBackendStatistics statistics = { .size = sizeof(statistics) };
 
@@ -182,7 +212,7 @@ static void follow(FaultTPM *fault)
         g_autofree char *message = NULL;
         TPMBackendLink link = tpm_backend_get_link(fault->inner, &message);
 
-        if (!dead && !inner_has_failed(fault)) {
+        if (!dead && !tpm_fault_inner_has_failed(fault)) {
             tpmdev_backend_recovered(fault->backend);
         }
         tpmdev_backend_set_link(fault->backend, dead ? TPM_LINK_GONE : link);
@@ -200,17 +230,27 @@ static void tell_death(FaultTPM *fault, unsigned cycle)
     tpmdev_backend_failed_in_cycle(fault->backend, cycle, death);
 }
 
-static void tell_answer(FaultTPM *fault, unsigned cycle, const FaultOutcome *outcome,
-                        const GError *failure)
+static void tell_answer(FaultTPM *fault, unsigned cycle, const FaultAnswer *answer, bool moved)
 {
-    if (outcome->dies) {
+    if (answer->outcome.dies) {
         tell_death(fault, cycle);
-    } else if (failure) {
-        tpmdev_backend_failed_in_cycle(fault->backend, cycle, failure);
+    } else if (answer->failure) {
+        tpmdev_backend_failed_in_cycle(fault->backend, cycle, answer->failure);
+    } else if (moved) {
+        tpm_fault_tell_move(fault, answer);
     } else {
-        tpmdev_backend_complete(fault->backend, fault->response, outcome->size);
+        tpmdev_backend_complete(fault->backend, fault->response, answer->outcome.size);
     }
 }
+
+static void answer_clear(FaultAnswer *answer)
+{
+    g_clear_error(&answer->failure);
+    g_clear_error(&answer->refusal);
+    g_clear_pointer(&answer->saved, g_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(FaultAnswer, answer_clear)
 
 /*
  * Give the device its answer, if there is one and this is the time and the thread for it. Called
@@ -224,23 +264,33 @@ static void settle(FaultTPM *fault)
         return;
     }
     if (fault->due_us > g_get_monotonic_time()) {
-        if (!fault->lingering && !fault->outcome.hangs) {
+        if (!fault->lingering && !fault->answer.outcome.hangs) {
             arm_timer(fault);
         }
         return;
     }
     unsigned cycle = fault->cycle;
-    FaultOutcome outcome = fault->outcome;
-    g_autoptr(GError) failure = g_steal_pointer(&fault->failure);
+    bool moved = fault->moving;
+    g_auto(FaultAnswer) answer = fault->answer;
 
-    fault->is_answered = fault->executing = fault->lingering = false;
-    fault->dead |= outcome.dies;
+    fault->answer = (FaultAnswer){ 0 };
+    fault->is_answered = fault->executing = fault->moving = fault->lingering = false;
+    fault->dead = answer.outcome.dies || (fault->dead && !answer.revives);
     begin_telling(fault);
-    tell_answer(fault, cycle, &outcome, failure);
+    tell_answer(fault, cycle, &answer, moved);
     end_telling(fault);
-    if (outcome.dies || failure) {
+    if (answer.outcome.dies || answer.failure) {
         follow(fault);
     }
+}
+
+void tpm_fault_answered(FaultTPM *fault)
+{
+    const FaultOutcome *outcome = &fault->answer.outcome;
+
+    fault->is_answered = true;
+    fault->due_us = outcome->hangs ? G_MAXINT64 : g_get_monotonic_time() + outcome->delay_us;
+    settle(fault);
 }
 
 static gboolean on_timer(gpointer data)
@@ -262,10 +312,9 @@ static void look_again(FaultTPM *fault)
     g_mutex_unlock(&fault->lock);
 }
 
-/* It has answered, whatever it was; with the lock held. */
-static void inner_is_free(FaultTPM *fault)
+void tpm_fault_inner_is_free(FaultTPM *fault)
 {
-    fault->busy = fault->lingers = fault->starting = false;
+    fault->busy = fault->lingers = false;
 }
 
 static void on_started(void *client, const GError *error)
@@ -276,8 +325,8 @@ static void on_started(void *client, const GError *error)
     bool is_wanted = !fault->start_wanted && !fault->dead; /* else it is of before */
     unsigned cycle = fault->cycle;
 
-    inner_is_free(fault);
-    run(fault);
+    tpm_fault_inner_is_free(fault);
+    tpm_fault_run(fault);
     g_mutex_unlock(&fault->lock);
     if (is_wanted && error) {
         tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
@@ -290,24 +339,23 @@ static void on_started(void *client, const GError *error)
 static void on_completed(void *client, const uint8_t *response, size_t size, const GError *error)
 {
     FaultTPM *fault = client;
-    bool failed = error && inner_has_failed(fault);
+    bool failed = error && tpm_fault_inner_has_failed(fault);
 
     tpm_backend_answered_at(fault->inner, g_get_monotonic_time() * 1000);
     g_mutex_lock(&fault->lock);
-    inner_is_free(fault);
+    tpm_fault_inner_is_free(fault);
     if (fault->executing) { /* else its device is gone */
         memcpy(fault->response, response, size);
-        fault->is_answered = true;
-        fault->failure = failed ? g_error_copy(error) : NULL;
-        fault->outcome = failed ? (FaultOutcome){ 0 }
-                                : tpm_fault_rule_response(&fault->rule, fault->shows,
-                                                          tpmdev_backend_get_version(fault->inner),
-                                                          fault->response, size);
-        fault->due_us =
-            fault->outcome.hangs ? G_MAXINT64 : g_get_monotonic_time() + fault->outcome.delay_us;
+        if (failed) {
+            fault->answer.failure = g_error_copy(error);
+        } else {
+            fault->answer.outcome = tpm_fault_rule_response(
+                &fault->rule, fault->shows, tpmdev_backend_get_version(fault->inner),
+                fault->response, size);
+        }
+        tpm_fault_answered(fault);
     }
-    settle(fault);
-    run(fault);
+    tpm_fault_run(fault);
     g_mutex_unlock(&fault->lock);
 }
 
@@ -319,8 +367,8 @@ static void on_hashed(void *client, const GError *error)
     bool is_wanted = !fault->start_wanted;
     unsigned cycle = fault->cycle;
 
-    inner_is_free(fault);
-    run(fault);
+    tpm_fault_inner_is_free(fault);
+    tpm_fault_run(fault);
     g_mutex_unlock(&fault->lock);
     if (is_wanted && error) {
         tpmdev_backend_failed_in_cycle(fault->backend, cycle, error);
@@ -342,7 +390,8 @@ static void on_failed(void *client, const GError *error)
     FaultTPM *fault = client;
 
     g_mutex_lock(&fault->lock);
-    fault->executing = fault->is_answered = fault->lingering = false;
+    fault->executing = fault->moving = fault->is_answered = fault->lingering = false;
+    answer_clear(&fault->answer);
     unsigned cycle = fault->cycle;
 
     g_mutex_unlock(&fault->lock);
@@ -368,6 +417,7 @@ static const TPMBackendClient fault_client = {
     .failed = on_failed,
     .recovered = on_recovered,
     .link_changed = on_link_changed,
+    .moved = tpm_fault_on_moved,
 };
 
 bool tpm_fault_bind(FaultTPM *fault, GError **error)
@@ -378,6 +428,15 @@ bool tpm_fault_bind(FaultTPM *fault, GError **error)
 
 /* ---- the class ---- */
 
+void tpm_fault_forget(FaultTPM *fault)
+{
+    fault->executing = fault->moving = fault->is_answered = fault->lingering = false;
+    fault->start_wanted = fault->hash_wanted = fault->submit_wanted = fault->reset_wanted = false;
+    fault->save_wanted = fault->load_wanted = fault->resume_wanted = false;
+    g_clear_pointer(&fault->incoming, g_free);
+    answer_clear(&fault->answer);
+}
+
 static void fault_start(void *self, size_t buffer_size)
 {
     FaultTPM *fault = self;
@@ -385,16 +444,13 @@ static void fault_start(void *self, size_t buffer_size)
 
     g_mutex_lock(&fault->lock);
     fault->cycle = cycle;
-    /* What was asked for before is not answered any more. */
-    fault->executing = fault->is_answered = fault->lingering = false;
-    fault->hash_wanted = fault->submit_wanted = fault->reset_wanted = false;
-    g_clear_error(&fault->failure);
+    tpm_fault_forget(fault);
     fault->dead = tpm_fault_rule_start(&fault->rule);
     fault->buffer_size = buffer_size;
     fault->start_wanted = !fault->dead;
     bool dead = fault->dead;
 
-    run(fault);
+    tpm_fault_run(fault);
     g_mutex_unlock(&fault->lock);
     if (dead) {
         g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM,
@@ -405,11 +461,8 @@ static void fault_start(void *self, size_t buffer_size)
     }
 }
 
-/*
- * A recovery was told in the moment in which the TPM died, and so it is asked for something: it
- * dies once more. Called with the lock held, which it releases then.
- */
-static bool died_and_unlock(FaultTPM *fault)
+/* A recovery was told in the moment in which the TPM died, and so it is asked for something. */
+bool tpm_fault_died_and_unlock(FaultTPM *fault)
 {
     unsigned cycle = fault->cycle;
     bool dead = fault->dead;
@@ -426,7 +479,7 @@ static void fault_submit(void *self, const TPMCommand *command, bool linger)
     FaultTPM *fault = self;
 
     g_mutex_lock(&fault->lock);
-    if (died_and_unlock(fault)) {
+    if (tpm_fault_died_and_unlock(fault)) {
         return;
     }
     fault->command = *command;
@@ -435,7 +488,7 @@ static void fault_submit(void *self, const TPMCommand *command, bool linger)
     fault->lingering = linger;
     fault->inside = g_thread_self();
     fault->submit_wanted = true;
-    run(fault);
+    tpm_fault_run(fault);
     settle(fault);
     fault->inside = NULL;
     g_mutex_unlock(&fault->lock);
@@ -447,13 +500,13 @@ static void fault_poll(void *self)
 
     g_mutex_lock(&fault->lock);
     fault->inside = g_thread_self();
-    if (!fault->running && (fault->lingers || fault->starting)) {
+    if (!fault->running && fault->busy) {
         fault->running = true;
         g_mutex_unlock(&fault->lock);
         tpm_backend_pump(fault->inner);
         g_mutex_lock(&fault->lock);
         fault->running = false;
-        run(fault);
+        tpm_fault_run(fault);
     }
     settle(fault);
     fault->inside = NULL;
@@ -473,7 +526,7 @@ static void fault_linger_end(void *self)
         tpm_backend_linger_end(fault->inner);
         g_mutex_lock(&fault->lock);
         fault->running = false;
-        run(fault);
+        tpm_fault_run(fault);
     }
     settle(fault);
     g_mutex_unlock(&fault->lock);
@@ -486,11 +539,11 @@ static void fault_cancel(void *self)
     g_mutex_lock(&fault->lock);
     if (fault->is_answered) {
         fault->due_us = 0;
-        fault->outcome.hangs = false;
+        fault->answer.outcome.hangs = false;
         settle(fault);
     } else {
         fault->cancel_wanted = true;
-        run(fault);
+        tpm_fault_run(fault);
     }
     g_mutex_unlock(&fault->lock);
 }
@@ -502,7 +555,7 @@ static void fault_reset_established(void *self, uint8_t locality)
     g_mutex_lock(&fault->lock);
     fault->reset_wanted = true;
     fault->reset_locality = locality;
-    run(fault);
+    tpm_fault_run(fault);
     g_mutex_unlock(&fault->lock);
 }
 
@@ -511,29 +564,22 @@ static void fault_hash(void *self, TPMHashStep step, const uint8_t *data, size_t
     FaultTPM *fault = self;
 
     g_mutex_lock(&fault->lock);
-    if (died_and_unlock(fault)) {
+    if (tpm_fault_died_and_unlock(fault)) {
         return;
     }
     fault->hash_wanted = true;
     fault->hash_step = step;
     fault->hash_data = data;
     fault->hash_size = size;
-    run(fault);
+    tpm_fault_run(fault);
     g_mutex_unlock(&fault->lock);
-}
-
-static bool fault_can_migrate(void *self, GError **error)
-{
-    FaultTPM *fault = self;
-
-    return tpmdev_backend_can_migrate(fault->inner, error);
 }
 
 void tpm_fault_unref(FaultTPM *fault)
 {
     if (g_atomic_ref_count_dec(&fault->refs)) {
         tpm_fault_rule_clear(&fault->rule);
-        g_clear_error(&fault->failure);
+        tpm_fault_forget(fault);
         g_mutex_clear(&fault->lock);
         g_cond_clear(&fault->told);
         g_free(fault);
@@ -577,5 +623,8 @@ const TPMBackendClass tpm_backend_fault_class = {
     .reset_established = fault_reset_established,
     .destroy = fault_destroy,
     .hash = fault_hash,
-    .can_migrate = fault_can_migrate,
+    .can_migrate = tpm_fault_can_migrate,
+    .save = tpm_fault_save,
+    .load = tpm_fault_load,
+    .resume = tpm_fault_resume,
 };

@@ -240,7 +240,7 @@ static void save_tpm(const TPMDevice *device, const TPMState *state, TPMStateWri
 {
     tpm_state_writer_add(writer, TPM_SECTION, TPM_SECTION_VERSION,
                          g_variant_new("(ssb@(uay)@(uay)@(uay))",
-                                       tpmdev_backend_get_type(device->backend), state->writer,
+                                       tpm_backend_get_state_type(device->backend), state->writer,
                                        device->established, blob(&state->permanent),
                                        blob(&state->volatile_state), blob(&state->saved)));
 }
@@ -263,6 +263,7 @@ static bool parse_tpm(const TPMDevice *device, TPMStateReader *reader, TPMState 
 {
     GVariant *content =
         tpm_state_reader_section(reader, TPM_SECTION, TPM_SECTION_VERSION, TPM_TYPE, error);
+    const char *own_type = tpm_backend_get_state_type(device->backend);
     const char *type;
     gboolean flag;
 
@@ -272,14 +273,13 @@ static bool parse_tpm(const TPMDevice *device, TPMStateReader *reader, TPMState 
     *state = (TPMState){ .size = sizeof(*state) };
     g_variant_get(content, "(&s&sb@*@*@*)", &type, &state->writer, &flag, NULL, NULL, NULL);
     *established = flag;
-    if (strcmp(type, tpmdev_backend_get_type(device->backend)) != 0) {
+    if (strcmp(type, own_type) != 0) {
         g_autofree char *shown = tpm_state_shown(type);
 
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
                     "saved TPM device state is that of a TPM of type %s and the TPM backend "
                     "'%s' is of type %s",
-                    shown, tpmdev_backend_get_id(device->backend),
-                    tpmdev_backend_get_type(device->backend));
+                    shown, tpmdev_backend_get_id(device->backend), own_type);
         return false;
     }
     if (!tpm_state_writer_check(state->writer)) {

@@ -339,10 +339,10 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  * all with `[,control-timeout=][,short-timeout=][,long-timeout=][,init-timeout=]` in milliseconds
  * and `[,checkpoint=on|off]`, which TPMEmulatorConfig explains;
  * `passthrough,id=[,path=][,cancel-path=][,fd=][,cancel-fd=]`; `null,id=[,version=1.2|2.0]`;
- * `fault,id=,backend=,what=delay|hang|size|truncated|longer|garbage|code|death|start` with
- * `[,ordinal=][,nth=][,percent=][,seed=][,delay=][,bytes=][,code=][,byte=]`, which TPMFaultConfig
- * explains; and what tpmdev_backend_register() added. May block for a bounded time: call it from a
- * host's own thread, not from a vCPU's.
+ * `fault,id=,backend=,what=delay|hang|size|truncated|longer|garbage|code|death|start|refuse` with
+ * `[,on=command|save|load|resume|can-migrate][,ordinal=][,nth=][,percent=][,seed=][,delay=]
+ * [,bytes=][,code=][,byte=]`, which TPMFaultConfig explains; and what tpmdev_backend_register()
+ * added. May block for a bounded time: call it from a host's own thread, not from a vCPU's.
  *
  * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION,
  * TPM_ERROR_MISSING_OPTION, TPM_ERROR_NOT_FOUND for an unknown type or chardev, or what the
@@ -613,6 +613,7 @@ TPMBackend *tpmdev_backend_null_new(const char *id, TPMVersion version, GError *
  * @TPM_FAULT_CODE:      it is nothing but a header with an error code
  * @TPM_FAULT_DEATH:     the TPM fails, and is dead until it is started again
  * @TPM_FAULT_START:     it does not start
+ * @TPM_FAULT_REFUSE:    it refuses, and is as it was
  *
  * New faults are only ever added at the end.
  */
@@ -626,10 +627,39 @@ typedef enum TPMFault {
     TPM_FAULT_CODE,
     TPM_FAULT_DEATH,
     TPM_FAULT_START,
+    TPM_FAULT_REFUSE,
 } TPMFault;
+
+/**
+ * TPMFaultOn: what the TPM is asked for when the fault may show
+ * @TPM_FAULT_ON_COMMAND:     a command, or a start: all faults but TPM_FAULT_REFUSE
+ * @TPM_FAULT_ON_SAVE:        its state: TPM_FAULT_DELAY, TPM_FAULT_HANG, TPM_FAULT_DEATH and
+ *                            TPM_FAULT_REFUSE
+ * @TPM_FAULT_ON_LOAD:        to take a state: the same
+ * @TPM_FAULT_ON_RESUME:      to go on after its state was handed out: TPM_FAULT_DEATH
+ * @TPM_FAULT_ON_CAN_MIGRATE: whether it can be saved and migrated: TPM_FAULT_REFUSE
+ *
+ * A save that is late has been made, and one in which the TPM dies, too; so has a load, of the
+ * state that is brought. One that hangs or is refused has not.
+ *
+ * A TPM that hangs does so until it is started, be that after a device has gone. But no backend may
+ * keep a host for ever from having its guest go on, so a save or load that hangs is refused in the
+ * end, after @delay_min_us to @delay_max_us of TPMFaultConfig. What the guest asks of the TPM
+ * meanwhile, the host having given up, waits until then.
+ */
+typedef enum TPMFaultOn {
+    TPM_FAULT_ON_COMMAND,
+    TPM_FAULT_ON_SAVE,
+    TPM_FAULT_ON_LOAD,
+    TPM_FAULT_ON_RESUME,
+    TPM_FAULT_ON_CAN_MIGRATE,
+} TPMFaultOn;
 
 /** The longest delay of TPM_FAULT_DELAY, in microseconds. */
 #define TPM_FAULT_DELAY_MAX 3600000000u
+
+/** For so long a save or load hangs when nothing else is asked for, in microseconds. */
+#define TPM_FAULT_HANG_DEFAULT 30000000u
 
 /**
  * TPMFaultConfig: a TPM with one fault
@@ -637,12 +667,15 @@ typedef enum TPMFault {
  * @id:           the backend's name
  * @backend:      the TPM that gets the fault, serving no device; a reference is taken
  * @fault:        what is wrong with it
- * @ordinal:      it shows with commands of this ordinal; 0: with those of every one
+ * @ordinal:      it shows with commands of this ordinal; 0: with those of every one. As @byte it
+ *                is for TPM_FAULT_ON_COMMAND alone
  * @nth:          it shows with the nth of these commands alone, counted from 1 on since the
- *                backend was made; 0: with each. Of TPM_FAULT_START it is the nth start
+ *                backend was made; 0: with each. Of TPM_FAULT_START it is the nth start, and the
+ *                nth save, load, resume or question where @on says that
  * @percent:      it shows with so many of a hundred of them, 1 to 100, by chance; 0: with all
  * @seed:         of all that is random: the same seed and commands give the same faults
- * @delay_min_us: TPM_FAULT_DELAY: how late at least, in microseconds
+ * @delay_min_us: TPM_FAULT_DELAY: how late at least, in microseconds. TPM_FAULT_HANG of a save or
+ *                load: for how long; 0: TPM_FAULT_HANG_DEFAULT
  * @delay_max_us: and at most, by chance; up to TPM_FAULT_DELAY_MAX; 0: as @delay_min_us
  * @bytes:        TPM_FAULT_TRUNCATED: so many are missing; TPM_FAULT_LONGER: so many are there
  *                too many, up to TPM_BUFFER_SIZE_MAX; 0: one
@@ -650,6 +683,9 @@ typedef enum TPMFault {
  * @byte:         TPM_FAULT_DEATH: it dies before it has given this byte of its responses, counted
  *                from 1 on over all of them; @ordinal, @nth and @percent do not matter then. 0: it
  *                dies in place of the response to the command that they say
+ * @on:           what it shows with
+ *
+ * New members are only ever added at the end; one beyond @size is taken as zero.
  */
 typedef struct TPMFaultConfig {
     size_t size;
@@ -665,6 +701,7 @@ typedef struct TPMFaultConfig {
     uint32_t bytes;
     uint32_t code;
     uint64_t byte;
+    TPMFaultOn on;
 } TPMFaultConfig;
 
 /**
@@ -673,7 +710,8 @@ typedef struct TPMFaultConfig {
  * @error:  where a failure is described
  *
  * To see what a guest, firmware or hypervisor makes of a TPM that misbehaves. All else is as with
- * the TPM that @config names. Another fault is had by putting it into this backend.
+ * the TPM that @config names, and saved state is that TPM's: whether there is a fault around it
+ * where it is loaded makes no difference. Another fault is had by putting it into this backend.
  *
  * Returns a backend with one reference, or NULL: TPM_ERROR_INVALID_OPTION, TPM_ERROR_MISSING_OPTION
  * without a TPM, TPM_ERROR_IN_USE when that serves a device, TPM_ERROR_IO when there is no thread

@@ -29,6 +29,17 @@ TPMBackend *fault_new(const TPMFaultConfig *config)
     return backend;
 }
 
+TPMBackend *fault_wrap(TPMBackend *inner)
+{
+    TPMFaultConfig config = { .size = sizeof(config),
+                              .id = "faulty",
+                              .backend = inner,
+                              .fault = TPM_FAULT_DEATH,
+                              .ordinal = 0x20000999u };
+
+    return fault_new(&config);
+}
+
 static bool is_1_2(TISMachine *machine)
 {
     return machine->tpm->version == TPM_VERSION_1_2;

@@ -25,6 +25,9 @@ TPMFaultConfig fault_config(TISMachine *machine, TPMFault fault);
 /* Fails the test when it is refused. */
 TPMBackend *fault_new(const TPMFaultConfig *config);
 
+/* Around any TPM, a fault with a command that no test sends. */
+TPMBackend *fault_wrap(TPMBackend *inner);
+
 /* A device before that backend, in the machine. */
 void fault_plug_backend(TISMachine *machine, TPMBackend *backend);
 

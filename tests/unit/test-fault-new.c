@@ -26,6 +26,11 @@ static void test_a_string_describes_the_tpm_within_and_its_fault(void **state)
         "fault,id=f,backend=null,,id=n,what=code,code=0x922",
         "fault,id=f,backend=null,,id=n,what=death,byte=123456789012",
         "fault,id=f,backend=fault,,id=g,,backend=null,,,,id=n,,what=hang,what=size",
+        "fault,id=f,backend=null,,id=n,what=delay,on=command,delay=100",
+        "fault,id=f,backend=null,,id=n,what=delay,on=save,delay=100-200,percent=3",
+        "fault,id=f,backend=null,,id=n,what=hang,on=load,delay=100,nth=2",
+        "fault,id=f,backend=null,,id=n,what=death,on=resume",
+        "fault,id=f,backend=null,,id=n,what=refuse,on=can-migrate",
     };
     unsigned lookups = 0;
     GError *error = NULL;
@@ -60,7 +65,11 @@ static void test_each_bad_string_has_its_own_message(void **state)
         { "backend=null,what=hang", "backend of 'fault': null: parameter 'id' is missing" },
         { "backend=null,,id=n,what=boom",
           "parameter 'what' is 'boom'; it must be delay, hang, size, truncated, longer, garbage, "
-          "code, death or start" },
+          "code, death, start or refuse" },
+        { "backend=null,,id=n,what=hang,on=fire",
+          "parameter 'on' is 'fire'; it must be command, save, load, resume or can-migrate" },
+        { "backend=null,,id=n,what=code,on=save", "TPM fault: the fault cannot show on that; " },
+        { "backend=null,,id=n,what=refuse", "TPM fault: the fault cannot show on that; " },
         { "backend=null,,id=n,what=code,code=x", "parameter 'code' is 'x'" },
         { "backend=null,,id=n,what=code,code=0x100000000",
           "parameter 'code' is '0x100000000'; it must be a number of 32 bits" },
@@ -96,6 +105,8 @@ static void assert_refused(const TPMFaultConfig *config, int code, const char *m
     g_error_free(error);
 }
 
+#define NOT_OF_A_COMMAND "TPM fault: ordinal and byte are for faults on command; leave them out"
+
 static void test_each_bad_field_has_its_own_message(void **state)
 {
     TISMachine *machine = *state;
@@ -106,8 +117,19 @@ static void test_each_bad_field_has_its_own_message(void **state)
     assert_refused(&bad, TPM_ERROR_INVALID_OPTION,
                    "TPM fault: size must be sizeof(TPMFaultConfig)");
     bad = good;
-    bad.fault = (TPMFault)9;
+    bad.fault = (TPMFault)10;
     assert_refused(&bad, TPM_ERROR_INVALID_OPTION, "TPM fault: the fault is none of TPMFault's");
+    bad = good;
+    bad.on = (TPMFaultOn)5;
+    assert_refused(&bad, TPM_ERROR_INVALID_OPTION,
+                   "TPM fault: what it shows on is none of TPMFaultOn's");
+    bad = good;
+    bad.on = TPM_FAULT_ON_SAVE;
+    bad.ordinal = 0x17B;
+    assert_refused(&bad, TPM_ERROR_INVALID_OPTION, NOT_OF_A_COMMAND);
+    bad.ordinal = 0;
+    bad.byte = 1;
+    assert_refused(&bad, TPM_ERROR_INVALID_OPTION, NOT_OF_A_COMMAND);
     bad = good;
     bad.percent = 101;
     assert_refused(&bad, TPM_ERROR_INVALID_OPTION, "TPM fault: percent is above 100");
@@ -132,6 +154,45 @@ static void test_each_bad_field_has_its_own_message(void **state)
                    "TPM backend: the id is empty; give the backend a name");
 }
 
+/* Each fault with each thing it could show on: what goes together is what the table says. */
+static void test_a_fault_shows_on_what_it_can_alone(void **state)
+{
+    /* command, save, load, resume, can-migrate */
+    static const char *const together[] = {
+        [TPM_FAULT_DELAY] = "yyy--",  [TPM_FAULT_HANG] = "yyy--",
+        [TPM_FAULT_SIZE] = "y----",   [TPM_FAULT_TRUNCATED] = "y----",
+        [TPM_FAULT_LONGER] = "y----", [TPM_FAULT_GARBAGE] = "y----",
+        [TPM_FAULT_CODE] = "y----",   [TPM_FAULT_DEATH] = "yyyy-",
+        [TPM_FAULT_START] = "y----",  [TPM_FAULT_REFUSE] = "-yy-y",
+    };
+    TISMachine *machine = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(together); i++) {
+        for (unsigned on = 0; together[i][on]; on++) {
+            TPMFaultConfig config = fault_config(machine, (TPMFault)i);
+
+            config.on = (TPMFaultOn)on;
+            TPMBackend *backend = tpmdev_backend_fault_new(&config, NULL);
+
+            assert_int_equal(backend != NULL, together[i][on] == 'y');
+            tpmdev_backend_unref(backend);
+        }
+    }
+}
+
+/* One built before there was the member, with something else behind its struct. */
+static void test_a_program_that_knows_commands_alone_gets_faults_of_commands(void **state)
+{
+    TISMachine *machine = *state;
+    TPMFaultConfig config = fault_config(machine, TPM_FAULT_CODE);
+
+    config.size = offsetof(TPMFaultConfig, on);
+    config.on = TPM_FAULT_ON_SAVE;
+    fault_plug(machine, &config);
+    fault_start_command(machine);
+    fault_assert_failure(machine);
+}
+
 static void test_a_tpm_that_serves_a_device_is_not_to_be_had(void **state)
 {
     TISMachine *machine = *state;
@@ -152,6 +213,8 @@ int main(void)
         cmocka_unit_test(test_a_string_describes_the_tpm_within_and_its_fault),
         cmocka_unit_test(test_each_bad_string_has_its_own_message),
         TEST_2_0(test_each_bad_field_has_its_own_message),
+        TEST_2_0(test_a_fault_shows_on_what_it_can_alone),
+        TEST_2_0(test_a_program_that_knows_commands_alone_gets_faults_of_commands),
         TEST_2_0(test_a_tpm_that_serves_a_device_is_not_to_be_had),
     };
 
