@@ -10,11 +10,12 @@
 /*
  * What was asked is answered by a thread of the library's, which wakes us, or, where the host gave
  * a context, it is for us to look. A TPM's state takes a dozen exchanges with swtpm, and each has
- * to be looked for: at first after next to no time, then after a little of what it took so far.
+ * to be looked for: at first after next to no time, then after a small part of what it took so
+ * far.
  */
 #define LOOK_INTERVAL_MIN_US 10
 #define LOOK_INTERVAL_MAX_US 1000
-#define LOOK_PART            16
+#define LOOK_PART            64
 
 static int64_t look_interval_us(const TPMDevice *device, int64_t waited_us)
 {
