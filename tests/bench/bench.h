@@ -23,6 +23,7 @@
 typedef struct BenchOptions {
     bool quick;            /* only show that it works */
     const char *directory; /* an empty one of the benchmark's own; removed afterwards */
+    const char *memory;    /* another one, in memory; the same one where that cannot be */
 } BenchOptions;
 
 /* What came of a benchmark. */
@@ -34,6 +35,8 @@ BenchResult bench_libtpms(const BenchOptions *options);
 BenchResult bench_heap(const BenchOptions *options);
 BenchResult bench_stopped(const BenchOptions *options);
 BenchResult bench_state(const BenchOptions *options);
+BenchResult bench_state_emulator(const BenchOptions *options);
+BenchResult bench_state_registers(const BenchOptions *options);
 
 /* ---- printing ---- */
 

@@ -30,7 +30,11 @@ static const struct {
     { "heap", "heap and threads of many devices", bench_heap },
     { "stopped", "register accesses while swtpm is stopped", bench_stopped },
     { "state", "save and load beside libtpms' own", bench_state },
+    { "state-emulator", "save and load beside swtpm's own", bench_state_emulator },
+    { "state-registers", "save and load of each kind of device", bench_state_registers },
 };
+
+#define NAMES "emulator, libtpms, heap, stopped, state, state-emulator, state-registers"
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
@@ -69,17 +73,31 @@ static BenchResult wait_for(pid_t child)
     }
 }
 
+static void remove_directory(char *path)
+{
+    if (path) {
+        nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        g_free(path);
+    }
+}
+
 static BenchResult run_bench(size_t index, bool quick)
 {
     GError *error = NULL;
     char *directory = g_dir_make_tmp("tpmdev-bench-XXXXXX", &error);
-    BenchOptions options = { .quick = quick, .directory = directory };
+    char *memory = g_strdup("/dev/shm/tpmdev-bench-XXXXXX");
 
     if (!directory) {
         bench_fail("%s", error->message);
         g_clear_error(&error);
+        g_free(memory);
         return BENCH_FAILED;
     }
+    if (!g_mkdtemp(memory)) {
+        g_clear_pointer(&memory, g_free);
+    }
+    BenchOptions options = { quick, directory, memory ? memory : directory };
+
     bench_say("---- %s: %s", benches[index].name, benches[index].description);
     fflush(NULL);
     pid_t child = fork();
@@ -89,8 +107,8 @@ static BenchResult run_bench(size_t index, bool quick)
     }
     BenchResult result = wait_for(child);
 
-    nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-    g_free(directory);
+    remove_directory(memory);
+    remove_directory(directory);
     return result;
 }
 
@@ -122,10 +140,7 @@ static bool names_check(char **names)
             i++;
         }
         if (i == G_N_ELEMENTS(benches)) {
-            fprintf(
-                stderr,
-                "tpmdev-bench: there is no '%s'; give emulator, libtpms, heap, stopped or state\n",
-                *names);
+            fprintf(stderr, "tpmdev-bench: there is no '%s'; give " NAMES "\n", *names);
             return false;
         }
     }
@@ -157,9 +172,7 @@ int main(int argc, char **argv)
 
     use_plain_malloc(argv);
     context = g_option_context_new(NULL);
-    g_option_context_set_summary(context,
-                                 "Benchmarks: emulator, libtpms, heap, stopped, state; all by "
-                                 "default.");
+    g_option_context_set_summary(context, "Benchmarks: " NAMES "; all by default.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error) || !names_check(names)) {
         if (error) {
