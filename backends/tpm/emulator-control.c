@@ -9,6 +9,7 @@
 #include "swtpm-protocol.h"
 
 #include "command.h"
+#include "tpm-info.h"
 
 typedef struct SwtpmMessage {
     SwtpmCommand command;
@@ -112,26 +113,13 @@ const char *tpm_swtpm_state_words(uint32_t result)
     case 0x21:
         return "it cannot be decrypted with this swtpm's key; give it the --key, or "
                "--migration-key, of the one that wrote it";
-    case 0x2E:
-        return "it was written by a later version, or has a profile that this one does not know; "
-               "take an swtpm and libtpms no older than those that wrote it";
-    case 0x84:
-        return "it is that of another TPM than the permanent part, or is damaged";
-    case 0x83:
-        return "it is damaged: its checksum is wrong";
-    case 0x1E:
-        return "it is no state of this kind of TPM";
-    case 0x34:
-        return "this TPM has no such part";
     case 0x1F:
         return "its storage cannot be had; another swtpm may still have it locked";
-    case 0x03:
-    case 0x17:
-    case 0x2B:
-    case 0x9A:
-        return "it is cut short or damaged";
-    default:
-        return tpm_swtpm_result_name(result);
+    default: {
+        const char *words = tpm_info_result_words(result);
+
+        return words ? words : tpm_swtpm_result_name(result);
+    }
     }
 }
 
@@ -142,21 +130,10 @@ TPMError tpm_swtpm_state_error(uint32_t result)
     case 0x20:
     case 0x21:
         return TPM_ERROR_STATE_MISMATCH;
-    case 0x2E:
-        return TPM_ERROR_UNSUPPORTED;
-    case 0x03:
-    case 0x17:
-    case 0x1E:
-    case 0x2B:
-    case 0x34:
-    case 0x83:
-    case 0x84:
-    case 0x9A:
-        return TPM_ERROR_STATE_DAMAGED;
     case 0x1F:
         return TPM_ERROR_IO;
     default:
-        return TPM_ERROR_TPM;
+        return tpm_info_result_error(result);
     }
 }
 

@@ -15,6 +15,7 @@
  */
 #include "command.h"
 #include "libtpms-engine-private.h"
+#include "tpm-info.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -306,16 +307,18 @@ static void power_off(LibtpmsEngine *engine, bool for_restart)
 /* ---- power on ---- */
 
 /* Set the error of a step that failed: the storage's if that was the cause, else libtpms' code. */
-static bool refused(LibtpmsEngine *engine, const char *what, const char *why, TPM_RESULT result,
-                    GError **error)
+static bool refused(LibtpmsEngine *engine, const char *what, TPM_RESULT result, GError **error)
 {
+    const char *words = tpm_info_result_words(result);
+
     if (engine->storage_error) {
         g_propagate_error(error, g_steal_pointer(&engine->storage_error));
     } else {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM, "libtpms %s '%s' (code 0x%x)%s", what,
-                    engine->staging ? "what was saved"
-                                    : tpm_state_directory_get_path(engine->directory),
-                    result, why);
+        g_set_error(
+            error, TPMDEV_ERROR, engine->staging ? tpm_info_result_error(result) : TPM_ERROR_TPM,
+            "libtpms %s '%s' (code 0x%x)%s%s", what,
+            engine->staging ? "what was saved" : tpm_state_directory_get_path(engine->directory),
+            result, words ? ": " : "", words ? words : "");
     }
     return false;
 }
@@ -360,8 +363,7 @@ static bool check_state(LibtpmsEngine *engine, GError **error)
         result = TPMLIB_ValidateState((enum TPMLIB_StateType)states, 0);
     }
     if (result != TPM_SUCCESS || engine->storage_error) {
-        return refused(engine, "does not accept the TPM state in",
-                       "; it may be that of a later libtpms", result, error);
+        return refused(engine, "does not accept the TPM state in", result, error);
     }
     return true;
 }
@@ -382,7 +384,7 @@ bool libtpms_engine_switch_on(LibtpmsEngine *engine, size_t buffer_size, GError 
     /* A new TPM that could not be stored would be another one the next time. */
     if (result != TPM_SUCCESS || engine->storage_error) {
         TPMLIB_Terminate();
-        return refused(engine, "cannot start the TPM in", "", result, error);
+        return refused(engine, "cannot start the TPM in", result, error);
     }
     engine->powered = true;
     return true;

@@ -82,7 +82,7 @@ typedef struct LibtpmsState {
     uint32_t size[3];
     bool shut_down;
     bool established;
-    char writer[32];
+    char *writer;
 } LibtpmsState;
 
 /* Collect the state of the TPM, which goes on. Fails when it is off, or libtpms refuses. */

@@ -11,11 +11,11 @@
  * Neighbours: libtpms.c calls this from its worker; libtpms-engine.c is the TPM.
  */
 #include "libtpms-engine-private.h"
+#include "tpm-info.h"
 
 #include <libtpms/tpm_error.h>
 #include <libtpms/tpm_library.h>
 #include <libtpms/tpm_tis.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,12 +32,17 @@ enum { PERMANENT, VOLATILE, SAVED };
 
 /* ---- out ---- */
 
-static void put_writer(LibtpmsState *state)
+/* Which libtpms this is, and what of it was asked for; to be freed with g_free(). */
+static char *describe(unsigned what)
 {
     uint32_t version = TPMLIB_GetVersion();
+    g_autofree char *who = g_strdup_printf("libtpms %u.%u.%u", version >> 16 & 0xFF,
+                                           version >> 8 & 0xFF, version & 0xFF);
+    char *info = TPMLIB_GetInfo((enum TPMLIB_InfoFlags)what);
+    char *words = tpm_info_words(who, info);
 
-    snprintf(state->writer, sizeof(state->writer), "libtpms %u.%u.%u", version >> 16 & 0xFF,
-             version >> 8 & 0xFF, version & 0xFF);
+    free(info); /* libtpms' memory, and not GLib's */
+    return words;
 }
 
 static bool get_state(LibtpmsEngine *engine, LibtpmsState *state, unsigned part,
@@ -94,7 +99,8 @@ bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **er
                     tpm_state_directory_get_path(engine->directory));
         return false;
     }
-    put_writer(state);
+    g_free(state->writer);
+    state->writer = describe(TPM_INFO_OF_SOURCE);
     state->shut_down = engine->shut_down;
     state->established = libtpms_engine_get_established(engine);
     if (!get_state(engine, state, PERMANENT, TPMLIB_STATE_PERMANENT, error) ||
@@ -111,6 +117,7 @@ void libtpms_state_clear(LibtpmsState *state)
     for (unsigned i = 0; i < G_N_ELEMENTS(state->data); i++) {
         free(state->data[i]);
     }
+    g_clear_pointer(&state->writer, g_free);
 }
 
 static TPMStateBlob blob(const LibtpmsState *state, unsigned part, uint32_t flags)
@@ -141,6 +148,16 @@ void libtpms_engine_resume(LibtpmsEngine *engine)
 
 /* ---- in ---- */
 
+/* Permanent state of a TPM 2.0 has this behind its version (measured, 0.9.2); that of 1.2 has not.
+ */
+static bool is_of_2_0(const TPMStateBlob *permanent)
+{
+    static const uint8_t magic[] = { 0xAB, 0x36, 0x47, 0x23 };
+
+    return permanent->size >= 2 + sizeof(magic) &&
+           memcmp((const uint8_t *)permanent->data + 2, magic, sizeof(magic)) == 0;
+}
+
 /* What libtpms would take for something else than what it is. */
 static bool state_check(const LibtpmsEngine *engine, const TPMState *state, GError **error)
 {
@@ -155,6 +172,13 @@ static bool state_check(const LibtpmsEngine *engine, const TPMState *state, GErr
     } else if (state->permanent.flags || state->saved.flags ||
                state->volatile_state.flags & ~FLAGS_KNOWN) {
         wrong = "flags that this library does not know; it may be that of a later one";
+    }
+    if (!wrong && engine->version == TPM_VERSION_1_2 && is_of_2_0(&state->permanent)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
+                    "the TPM in '%s' is a TPM 1.2; the saved state, which %s wrote, is that of a "
+                    "TPM 2.0",
+                    tpm_state_directory_get_path(engine->directory), state->writer);
+        return false;
     }
     if (wrong) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_DAMAGED,
@@ -237,11 +261,10 @@ static bool commit(LibtpmsEngine *engine, bool *lost, GError **error)
 /* In words: whose state it is, and who did not take it. */
 static void explain(const TPMState *state, GError **error)
 {
-    LibtpmsState own = { .shut_down = false };
+    g_autofree char *own = describe(TPM_INFO_OF_TARGET);
 
-    put_writer(&own);
     g_prefix_error(error, "the TPM's state, which %s wrote, was not taken by %s: ", state->writer,
-                   own.writer);
+                   own);
 }
 
 static bool try_out(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state, bool *lost,

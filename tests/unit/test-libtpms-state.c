@@ -207,6 +207,52 @@ static void test_a_volatile_part_of_another_tpm_is_refused(void **state)
 
     own->volatile_state = saved->volatile_state;
     assert_refused(fixture, own, "was not taken by libtpms");
+    assert_refused(fixture, own, "it is that of another TPM than the permanent part");
+}
+
+/* What its permanent part says is the least version that can read it, and so is refused. */
+static void test_a_state_of_a_later_version_is_refused_in_words(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_running(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    TPMState later = *saved;
+
+    ((uint8_t *)saved->permanent.data)[7] = 9;
+    later.writer = "libtpms 0.12.0 (TPM 2.0 revision 185, profile 'default-v2' of level 8)";
+    assert_refused(fixture, &later,
+                   "the TPM's state, which libtpms 0.12.0 (TPM 2.0 revision 185, profile "
+                   "'default-v2' of level 8) wrote, was not taken by libtpms 0.");
+    assert_refused(fixture, &later, " (TPM 2.0 revision ");
+    assert_refused(fixture, &later,
+                   "(code 0x2e): it was written by a later version, or has a profile that this "
+                   "one does not know");
+    assert_int_equal(fixture->client->move_code, TPM_ERROR_UNSUPPORTED);
+}
+
+static void test_the_state_of_a_tpm_of_another_kind_is_refused_in_words(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_running(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    make_another(fixture, TPM_VERSION_1_2);
+    assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
+    assert_non_null(strstr(fixture->client->move_error, "is a TPM 1.2; the saved state, which"));
+    assert_non_null(strstr(fixture->client->move_error, ") wrote, is that of a TPM 2.0"));
+    assert_int_equal(fixture->client->move_code, TPM_ERROR_STATE_MISMATCH);
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_1_2), 0);
+    g_autofree TPMState *saved_1_2 = save(fixture);
+
+    make_another(fixture, TPM_VERSION_2_0);
+    saved_1_2->saved = (TPMStateBlob){ 0 };
+    assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved_1_2));
+    assert_non_null(strstr(fixture->client->move_error, " (TPM 1.2 revision 116) wrote, was not"));
+    assert_non_null(strstr(fixture->client->move_error, "it is no state of this kind of TPM"));
+    assert_int_equal(fixture->client->move_code, TPM_ERROR_STATE_DAMAGED);
 }
 
 static void test_a_tpm_that_is_off_has_no_state(void **state)
@@ -270,6 +316,7 @@ static void test_a_loaded_tpm_goes_on_and_is_stored(void **state)
     g_autofree TPMState *saved = save(fixture);
 
     assert_true(g_str_has_prefix(saved->writer, "libtpms 0."));
+    assert_non_null(strstr(saved->writer, " (TPM 2.0 revision "));
     make_another(fixture, TPM_VERSION_2_0);
     load(fixture, saved);
     assert_mark(fixture, before);
@@ -382,6 +429,8 @@ int main(void)
         TEST(test_a_state_that_was_cut_off_is_refused),
         TEST(test_parts_in_each_others_place_are_refused),
         TEST(test_a_volatile_part_of_another_tpm_is_refused),
+        TEST(test_a_state_of_a_later_version_is_refused_in_words),
+        TEST(test_the_state_of_a_tpm_of_another_kind_is_refused_in_words),
         TEST(test_a_tpm_that_is_off_has_no_state),
         TEST(test_a_refusal_before_the_first_start_leaves_nothing_behind),
         TEST(test_a_state_that_cannot_be_stored_is_refused),
