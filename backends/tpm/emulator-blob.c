@@ -79,10 +79,26 @@ static bool take_head(Emulator *emulator)
     return true;
 }
 
-bool tpm_emulator_receive_part(Emulator *emulator)
+bool tpm_emulator_receive_rest(Emulator *emulator, GByteArray *bytes)
 {
     EmulatorMove *move = &emulator->move;
     uint8_t chunk[16384];
+
+    while (move->left > 0) {
+        ssize_t got = tpm_emulator_receive(emulator, chunk, MIN(move->left, sizeof(chunk)));
+
+        if (got <= 0) {
+            return false; /* none yet, or never */
+        }
+        g_byte_array_append(bytes, chunk, (guint)got);
+        move->left -= (uint32_t)got;
+    }
+    return true;
+}
+
+bool tpm_emulator_receive_part(Emulator *emulator)
+{
+    EmulatorMove *move = &emulator->move;
 
     if (emulator->request != SWTPM_GET_STATEBLOB || emulator->reply_is_stale) {
         return true;
@@ -90,16 +106,7 @@ bool tpm_emulator_receive_part(Emulator *emulator)
     if (!move->headed && !take_head(emulator)) {
         return false;
     }
-    while (move->left > 0) {
-        ssize_t got = tpm_emulator_receive(emulator, chunk, MIN(move->left, sizeof(chunk)));
-
-        if (got <= 0) {
-            return false; /* none yet, or never */
-        }
-        g_byte_array_append(move->parts[move->part], chunk, (guint)got);
-        move->left -= (uint32_t)got;
-    }
-    return true;
+    return tpm_emulator_receive_rest(emulator, move->parts[move->part]);
 }
 
 bool tpm_emulator_part_is_whole(const Emulator *emulator)

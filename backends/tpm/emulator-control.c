@@ -14,7 +14,7 @@
 typedef struct SwtpmMessage {
     SwtpmCommand command;
     const char *name;
-    size_t payload_size; /* 0 or 4; 12 for a blob's */
+    size_t payload_size; /* 0 or 4; 12 for a blob's, 16 for what a TPM is */
     size_t reply_size;
 } SwtpmMessage;
 
@@ -35,6 +35,7 @@ static const SwtpmMessage messages[] = {
     { SWTPM_STOP, "STOP", 0, 4 },
     { SWTPM_SET_DATAFD, "SET_DATAFD", 0, 4 },
     { SWTPM_SET_BUFFERSIZE, "SET_BUFFERSIZE", 4, 16 },
+    { SWTPM_GET_INFO, "GET_INFO", 16, 12 },
     { SWTPM_LOCK_STORAGE, "LOCK_STORAGE", 4, 4 },
 };
 
@@ -65,6 +66,16 @@ void tpm_swtpm_blob_message(SwtpmCommand command, uint32_t flags, uint32_t type,
     tpm_put_be32(message + 4, flags);
     tpm_put_be32(message + 8, type);
     tpm_put_be32(message + 12, last);
+}
+
+void tpm_swtpm_info_message(uint32_t what, uint32_t offset,
+                            uint8_t message[SWTPM_INFO_MESSAGE_SIZE])
+{
+    tpm_put_be32(message, SWTPM_GET_INFO);
+    tpm_put_be32(message + 4, 0);
+    tpm_put_be32(message + 8, what);
+    tpm_put_be32(message + 12, offset);
+    tpm_put_be32(message + 16, 0);
 }
 
 size_t tpm_swtpm_reply_size(SwtpmCommand command)

@@ -12,6 +12,7 @@
  *     emulator-after.c    what follows a command before its response is told
  *     emulator-locality.c a command's locality: a message before it, or a header
  *     emulator-state.c    the TPM's state out and in        emulator-blob.c  its messages
+ *     emulator-info.c     and which TPM it is, for whoever has to be told why that failed
  *     emulator-control.c  the messages' bytes        emulator-channel.c  the sockets
  *     swtpm-peer.c        how swtpm is reached
  *
@@ -54,7 +55,8 @@ typedef enum EmulatorStep {
     STEP_GET_BUFFER_SIZE,
     STEP_STOP_AGAIN,
     STEP_SET_BUFFER_SIZE,
-    /* a load, between the buffer and INIT */
+    /* before a save, and in a load, between the buffer and INIT */
+    STEP_GET_INFO,
     STEP_LOCK,
     STEP_SET_PART,
     STEP_INIT,
@@ -148,10 +150,13 @@ typedef struct EmulatorMove {
     unsigned part; /* 0 to 2: permanent, volatile, saved */
     GByteArray *parts[3];
     uint32_t flags[3]; /* swtpm's, of each */
-    uint32_t total;    /* bytes of the present part */
+    GByteArray *info;  /* what the TPM says of itself; NULL: nothing */
+    unsigned chunks;   /* of that, which were asked for */
+    uint32_t total;    /* bytes of the present part, or of that */
     uint32_t left;     /* of those of the present reply that are still to come */
     bool headed;       /* its head has come */
     TPMState *incoming;
+    char *writer;  /* of a state that goes out, once it is there */
     GError *error; /* why it was refused; NULL: it was not */
 } EmulatorMove;
 
@@ -422,6 +427,7 @@ bool tpm_emulator_begin_load(Emulator *emulator, const TPMState *state);
 
 /* The steps of a load. */
 void tpm_emulator_load_parts(Emulator *emulator);
+void tpm_emulator_load_described(Emulator *emulator);
 void tpm_emulator_set_part(Emulator *emulator);
 void tpm_emulator_part_set(Emulator *emulator);
 void tpm_emulator_drop_blobs(Emulator *emulator);
@@ -443,6 +449,9 @@ void tpm_emulator_request_part(Emulator *emulator);
 bool tpm_emulator_receive_part(Emulator *emulator);
 bool tpm_emulator_part_is_whole(const Emulator *emulator);
 
+/* The rest of the present reply goes to these bytes: true when it is whole. */
+bool tpm_emulator_receive_rest(Emulator *emulator, GByteArray *bytes);
+
 /* Send SET_STATEBLOB. No other message may be under way. */
 void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags, const void *blob,
                               size_t size);
@@ -453,6 +462,20 @@ void tpm_emulator_drop_outgoing(Emulator *emulator);
 
 /* What is wrong with a part that swtpm is to be given, and which error it is; NULL for nothing. */
 const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob, TPMError *code);
+
+/* emulator-info.c */
+
+/* Can it be asked? The step, more of its reply, and the end of it; as emulator-blob.c's. */
+bool tpm_emulator_can_tell(const Emulator *emulator);
+void tpm_emulator_request_info(Emulator *emulator);
+bool tpm_emulator_receive_info(Emulator *emulator);
+void tpm_emulator_info_replied(Emulator *emulator, uint32_t result);
+
+/* There was no reply in time. True when it goes without. */
+bool tpm_emulator_info_is_missed(Emulator *emulator);
+
+/* Which swtpm this is, and which TPM, in words; to be freed with g_free(). */
+char *tpm_emulator_describe(const Emulator *emulator);
 
 /* emulator-locality.c */
 

@@ -256,6 +256,7 @@ static void control_replied(Emulator *emulator)
     case SWTPM_STORE_VOLATILE:
     case SWTPM_GET_STATEBLOB:
     case SWTPM_SET_STATEBLOB:
+    case SWTPM_GET_INFO:
     case SWTPM_LOCK_STORAGE:
         tpm_emulator_step_replied(emulator, request, result);
         break;
@@ -322,7 +323,8 @@ void tpm_emulator_pump_control(Emulator *emulator)
     bool is_error = emulator->reply_size >= SWTPM_RESULT_SIZE &&
                     tpm_get_be32(emulator->reply + SWTPM_RESULT_OFFSET) != 0;
 
-    if (is_error || (emulator->reply_size == whole && tpm_emulator_receive_part(emulator))) {
+    if (is_error || (emulator->reply_size == whole && tpm_emulator_receive_part(emulator) &&
+                     tpm_emulator_receive_info(emulator))) {
         control_replied(emulator);
         tpm_emulator_advance(emulator);
     }

@@ -147,6 +147,9 @@ void tpm_emulator_start_over(Emulator *emulator, GError *error)
 
 void tpm_emulator_request_timed_out(Emulator *emulator, unsigned timeout_ms)
 {
+    if (tpm_emulator_info_is_missed(emulator)) {
+        return;
+    }
     lose(emulator,
          tpm_emulator_error(emulator, TPM_ERROR_TIMED_OUT, "did not answer %s within %u ms",
                             tpm_swtpm_command_name(emulator->request), timeout_ms),

@@ -149,6 +149,9 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_RESET_ESTABLISHED:
         tpm_emulator_request(emulator, SWTPM_RESET_TPMESTABLISHED, SWTPM_LOCALITY_ARGUMENT(4), -1);
         break;
+    case STEP_GET_INFO:
+        tpm_emulator_request_info(emulator);
+        break;
     case STEP_GET_PART:
         tpm_emulator_request_part(emulator);
         break;
@@ -250,6 +253,7 @@ void tpm_emulator_step_responded(Emulator *emulator)
     case STEP_GET_BUFFER_SIZE:
     case STEP_STOP_AGAIN:
     case STEP_SET_BUFFER_SIZE:
+    case STEP_GET_INFO:
     case STEP_LOCK:
     case STEP_SET_PART:
     case STEP_RESET_ESTABLISHED:
@@ -525,6 +529,7 @@ static void step_granted(Emulator *emulator)
         break;
     case STEP_ASK_BUFFER_SIZE: /* any answer will do */
     case STEP_DROP_BLOBS:      /* and of these the result has been looked at */
+    case STEP_GET_INFO:
     case STEP_GET_PART:
     case STEP_CONNECT: /* these are answered on the data channel, or not at all */
     case STEP_PROBE_2_0:
@@ -544,6 +549,8 @@ void tpm_emulator_step_replied(Emulator *emulator, SwtpmCommand request, uint32_
 {
     if (emulator->step == STEP_ASK_BUFFER_SIZE) {
         buffer_size_told(emulator, result);
+    } else if (emulator->step == STEP_GET_INFO) {
+        tpm_emulator_info_replied(emulator, result);
     } else if (emulator->step == STEP_GET_PART) {
         tpm_emulator_part_replied(emulator, result);
     } else if (emulator->step == STEP_DROP_BLOBS) {

@@ -2,11 +2,13 @@
 /*
  * The state of swtpm's TPM on its way out, and another one on its way in.
  *
- *     save    GET_STATEBLOB permanent, volatile, saved: in this order, for from 0.8 on swtpm lets
- *             go of its storage's lock after the last of them
+ *     save    GET_INFO, where there is one, for the words that say who wrote it; GET_STATEBLOB
+ *             permanent, volatile, saved: in this order, for from 0.8 on swtpm lets go of its
+ *             storage's lock after the last of them
  *     resume  LOCK_STORAGE, where the lock was let go of
- *     load    STOP and the buffer's size as for a start, LOCK_STORAGE where there is one,
- *             SET_STATEBLOB permanent, volatile, saved, INIT that deletes stored volatile state
+ *     load    STOP and the buffer's size as for a start, GET_INFO and LOCK_STORAGE where there are
+ *             such, SET_STATEBLOB permanent, volatile, saved, INIT that deletes stored volatile
+ * state
  *
  * Until that INIT nothing has changed of what swtpm stores. So a state that is refused is no more
  * than a power cycle of the TPM that was there: its volatile state is stored before, and the way
@@ -50,7 +52,9 @@ void tpm_emulator_move_free(EmulatorMove *move)
     for (unsigned i = 0; i < G_N_ELEMENTS(move->parts); i++) {
         g_clear_pointer(&move->parts[i], g_byte_array_unref);
     }
+    g_clear_pointer(&move->info, g_byte_array_unref);
     g_clear_pointer(&move->incoming, g_free);
+    g_clear_pointer(&move->writer, g_free);
     g_clear_error(&move->error);
 }
 
@@ -113,7 +117,7 @@ void tpm_emulator_get_first_part(Emulator *emulator)
 {
     emulator->move.wanted = false;
     emulator->move.part = PERMANENT;
-    emulator->step = STEP_GET_PART;
+    emulator->step = tpm_emulator_can_tell(emulator) ? STEP_GET_INFO : STEP_GET_PART;
     tpm_emulator_step(emulator);
 }
 
@@ -132,6 +136,7 @@ static void part_missing(Emulator *emulator, uint32_t result)
 static void saved(Emulator *emulator)
 {
     emulator->step = STEP_NONE;
+    emulator->move.writer = tpm_emulator_describe(emulator);
     emulator->handed_out = true;
     emulator->lock_released = (emulator->capabilities & SWTPM_CAP_LOCK_STORAGE) != 0;
     emulator->news |= NEWS_MOVED;
@@ -207,8 +212,7 @@ TPMState tpm_emulator_get_state(const Emulator *emulator, const EmulatorMove *mo
         .permanent = blob(move, PERMANENT, 0),
         .volatile_state = blob(move, VOLATILE, flags),
         .saved = blob(move, SAVED, 0),
-        .writer = emulator->capabilities & SWTPM_CAP_LOCK_STORAGE ? "swtpm 0.8 or later"
-                                                                  : "swtpm before 0.8",
+        .writer = move->writer,
     };
 }
 
@@ -312,6 +316,15 @@ bool tpm_emulator_begin_load(Emulator *emulator, const TPMState *state)
 void tpm_emulator_load_parts(Emulator *emulator)
 {
     emulator->move.part = PERMANENT;
+    if (tpm_emulator_can_tell(emulator)) {
+        emulator->step = STEP_GET_INFO;
+    } else {
+        tpm_emulator_load_described(emulator);
+    }
+}
+
+void tpm_emulator_load_described(Emulator *emulator)
+{
     emulator->step = emulator->capabilities & SWTPM_CAP_LOCK_STORAGE ? STEP_LOCK : STEP_SET_PART;
 }
 
@@ -359,10 +372,12 @@ void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t
 {
     bool is_set = emulator->step == STEP_SET_PART;
     const char *part = is_set ? tpm_emulator_part_name(emulator->move.part) : "";
+    g_autofree char *own = tpm_emulator_describe(emulator);
     GError *error = tpm_emulator_error(
         emulator, is_set ? tpm_swtpm_state_error(result) : TPM_ERROR_TPM,
-        "did not take the TPM's state, which %s wrote: %s%s%s with result %Xh (%s)",
-        emulator->move.incoming->writer, message, is_set ? " of the part " : "", part, result,
+        "did not take the TPM's state, which %s wrote; it is %s and refused %s%s%s with result %Xh "
+        "(%s)",
+        emulator->move.incoming->writer, own, message, is_set ? " of the part " : "", part, result,
         is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
 
     bool was_there = emulator->powered || emulator->step == STEP_INIT;

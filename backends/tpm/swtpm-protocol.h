@@ -36,6 +36,7 @@ typedef enum SwtpmCommand {
     SWTPM_STOP = 0x0E,
     SWTPM_SET_DATAFD = 0x10,
     SWTPM_SET_BUFFERSIZE = 0x11,
+    SWTPM_GET_INFO = 0x12,
     SWTPM_LOCK_STORAGE = 0x13,
 } SwtpmCommand;
 
@@ -53,6 +54,7 @@ typedef enum SwtpmCommand {
 #define SWTPM_CAP_STOP                 (1u << 10)
 #define SWTPM_CAP_SET_DATAFD           (1u << 12)
 #define SWTPM_CAP_SET_BUFFERSIZE       (1u << 13)
+#define SWTPM_CAP_GET_INFO             (1u << 14)
 #define SWTPM_CAP_SEND_COMMAND_HEADER  (1u << 15) /* commands with their locality in front */
 #define SWTPM_CAP_LOCK_STORAGE         (1u << 16) /* 0.8 and later: sends TPM2_Shutdown by itself */
 
@@ -85,6 +87,14 @@ typedef enum SwtpmCommand {
 #define SWTPM_BLOB_FLAG_ENCRYPTED   (1u << 1) /* by the key of the storage */
 #define SWTPM_RESULT_NO_SUCH_STATE  0x800u
 
+/*
+ * GET_INFO: u64 what, u32 offset, u32 of padding; its reply: u32 result, u32 totlength, u32 length,
+ * and length bytes.
+ */
+#define SWTPM_INFO_MESSAGE_SIZE     20u
+#define SWTPM_INFO_TOTLENGTH_OFFSET 4u
+#define SWTPM_INFO_LENGTH_OFFSET    8u
+
 /* What a blob begins with: u8 version, u8 least version, u16 size of this, u16 flags, u32 size. */
 #define SWTPM_BLOB_HEADER_SIZE        10u
 #define SWTPM_BLOB_VERSION            2u
@@ -107,6 +117,10 @@ size_t tpm_swtpm_message(SwtpmCommand command, uint32_t argument,
 /* Write GET_STATEBLOB or SET_STATEBLOB; `last` is the offset, or the length of what follows. */
 void tpm_swtpm_blob_message(SwtpmCommand command, uint32_t flags, uint32_t type, uint32_t last,
                             uint8_t message[SWTPM_BLOB_MESSAGE_SIZE]);
+
+/* Write GET_INFO; `what` is as libtpms has it. */
+void tpm_swtpm_info_message(uint32_t what, uint32_t offset,
+                            uint8_t message[SWTPM_INFO_MESSAGE_SIZE]);
 
 /* Bytes of the reply when its result is 0. Else there may be nothing behind the result. */
 size_t tpm_swtpm_reply_size(SwtpmCommand command);

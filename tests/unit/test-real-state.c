@@ -224,6 +224,7 @@ static void test_a_tpm_1_2_goes_on_elsewhere(void **state)
     load(target, saved);
     assert_int_equal(run(target, STARTUP_1_2), TPM12_INVALID_POSTINIT);
     assert_same(pcr, target, PCR_1_2);
+    assert_non_null(strstr(saved->writer, " (TPM 1.2 revision 116)"));
     end(source);
     end(target);
 }
@@ -335,6 +336,7 @@ static void test_an_encrypted_state_stays_so(void **state)
     g_autoptr(GBytes) nv = ask(source, NV_READ);
     g_autofree TPMState *saved = save(source);
 
+    assert_non_null(strstr(saved->writer, " (TPM 2.0 revision "));
     assert_int_equal(saved->permanent.flags, SWTPM_BLOB_FLAG_ENCRYPTED);
     assert_false(has_bytes(&saved->permanent, "ab364723"));
     load(target, saved);
@@ -423,7 +425,8 @@ static void test_a_damaged_volatile_part_is_refused(void **state)
     g_autofree TPMState *saved = save(source);
 
     ((uint8_t *)saved->volatile_state.data)[saved->volatile_state.size / 2] ^= 1;
-    refused_by_both(saved, NULL, "did not take the TPM's state, which swtpm before 0.8 wrote");
+    refused_by_both(saved, NULL,
+                    "did not take the TPM's state, which swtpm before 0.8 (TPM 2.0 revision ");
     end(source);
 }
 
