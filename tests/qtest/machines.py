@@ -110,6 +110,16 @@ def moved(source, destination):
     assert run_status(destination) == 'running', run_status(destination)
 
 
+def stays(source, driver, value, text):
+    """The migration has failed, and the guest has its TPM."""
+    wait_status(source, 'failed')
+    reason = execute(source, 'query-migrate')['error-desc']
+    assert text in reason, reason
+    assert run_status(source) == 'running', run_status(source)
+    assert tpm2.pcr_read(driver.command, 10) == value
+    assert f'failed ({reason})' in human(source, 'info migrate')
+
+
 def two_tpms(machines, kind):
     if kind == 'libtpms':
         return 'a', 'b'

@@ -4,16 +4,14 @@
 or finds a dead one until its machine is reset, and the host is told which; and another attempt
 moves it."""
 import argparse
-import importlib
 import os
 import sys
 
 import harness
 import tpm2
 from harness import Swtpm, Tap, Tis
-
-moves = importlib.import_module('test-migration')
-execute, refused, stays, wait_status = moves.execute, moves.refused, moves.stays, moves.wait_status
+from machines import (execute, Machines, moved, refused, run_status, started, status, stays,
+                      wait_status)
 
 FAILURE = 0x101
 HAS_DIED = "TPM backend 't' has died, as it was told to"
@@ -33,7 +31,7 @@ def libtpms(machines, name):
 def measured(machines, tpm):
     """A source whose guest has measured something; its driver, and the value."""
     source = machines.start(tpm)
-    driver = moves.started(source)
+    driver = started(source)
     tpm2.pcr_extend(driver.command, 10, 'measured')
     return source, driver, tpm2.pcr_read(driver.command, 10)
 
@@ -46,21 +44,21 @@ def arrives(machines, source, value, tpm):
     """All is well this time: the guest is in another machine, with its TPM."""
     destination = machines.start(tpm, '-incoming', f'unix:{machines.path("s")}')
     execute(source, 'migrate', uri=f'unix:{machines.path("s")}')
-    moves.moved(source, destination)
+    moved(source, destination)
     assert tpm2.pcr_read(Tis(destination.qtest).command, 10) == value
 
 
 def is_dead_until_reset(machine, driver):
     assert tpm2.code_of(driver.command(tpm2.STARTUP)) == FAILURE
     execute(machine, 'system_reset')
-    tpm2.pcr_read(moves.started(machine).command, 10)
+    tpm2.pcr_read(started(machine).command, 10)
 
 
 # ---- at the source ----
 
 def save_refused(program, kind):
     """And then out of the fault into a machine without, and back into one with another."""
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         if kind == 'swtpm':
             swtpms = [machines.enter_context(Swtpm('2.0', machines.enter_context(
                 harness.temporary_directory()))) for _ in range(3)]
@@ -75,13 +73,13 @@ def save_refused(program, kind):
         plain = ['-tpmdev', inner[1].replace('id=inner', 'id=t')]
         destination = machines.start(plain, '-incoming', f'unix:{machines.path("s")}')
         execute(source, 'migrate', uri=f'unix:{machines.path("s")}')
-        moves.moved(source, destination)
+        moved(source, destination)
         arrives(machines, destination, value, fault(inner[2], 'what=death,on=save'))
 
 
 def save_hangs(program):
     """Whether the TPM is the first to give up, or the machine."""
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         source, driver, value = measured(
             machines, fault(libtpms(machines, 'a'), 'what=hang,on=save,delay=300000'))
         migrate(machines, source)
@@ -92,7 +90,7 @@ def save_hangs(program):
 
 
 def save_late(program):
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         source, _, value = measured(
             machines, fault(libtpms(machines, 'a'), 'what=delay,on=save,delay=50000'))
         arrives(machines, source, value,
@@ -100,13 +98,13 @@ def save_late(program):
 
 
 def save_dies(program):
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         source, driver, _ = measured(
             machines, fault(libtpms(machines, 'a'), 'what=death,on=save,nth=1'))
         migrate(machines, source)
         wait_status(source, 'failed')
         assert execute(source, 'query-migrate')['error-desc'] == HAS_DIED
-        assert moves.run_status(source) == 'running'
+        assert run_status(source) == 'running'
         is_dead_until_reset(source, driver)
         driver = Tis(source.qtest)
         tpm2.pcr_extend(driver.command, 10, 'measured once more')
@@ -115,31 +113,31 @@ def save_dies(program):
 
 def cannot_migrate(program):
     """It is told before the guest is stopped."""
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         source, driver, value = measured(
             machines, fault(libtpms(machines, 'a'), 'what=refuse,on=can-migrate'))
         refused(source, 'cannot be saved or migrated, as it was told to', 'migrate',
                 uri=f'file:{machines.path("vm")}')
-        assert (moves.status(source), moves.run_status(source)) == ('none', 'running')
+        assert (status(source), run_status(source)) == ('none', 'running')
         assert not [event for event in source.qmp.events if event['event'] == 'STOP']
         assert tpm2.pcr_read(driver.command, 10) == value
 
 
 def cannot_go_on(program):
     """The TPM was handed out, the migration failed, and then the TPM cannot be had back."""
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         source, driver, _ = measured(
             machines, fault(libtpms(machines, 'a'), 'what=death,on=resume,nth=1'))
         execute(source, 'migrate', uri='file:/dev/full')
         wait_status(source, 'failed')
-        assert moves.run_status(source) == 'running'
+        assert run_status(source) == 'running'
         is_dead_until_reset(source, driver)
 
 
 # ---- at the destination ----
 
 def load_fails(program, what, text):
-    with moves.Machines(program) as machines:
+    with Machines(program) as machines:
         source, driver, value = measured(machines, 'a')
         destination = machines.start(fault(libtpms(machines, 'b'), what), '-incoming',
                                      f'unix:{machines.path("s")}')
