@@ -10,6 +10,7 @@
  * state-replace.c puts it on the disk.
  */
 #include "state-directory.h"
+#include "state-lock.h"
 #include "state-replace.h"
 
 #include <errno.h>
@@ -20,17 +21,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME ".lock"
+#define HAS_GONE "it was there and has gone"
 
 struct TPMStateDirectory {
     char *path; /* for messages */
     int fd;
-    int lock_fd; /* holds the lock */
+    int lock_fd; /* holds the lock; -1 when it is not taken */
     TPMVersion version;
-    TPMStateAccess access; /* with a reference to the key */
+    TPMStateAccess access; /* with references to the keys */
     bool has_permanent;    /* there is permanent state, and so there must be from now on */
     uint64_t counter;      /* of the permanent state that is there */
     uint64_t last_counter; /* the last one given to a store, which may have failed */
+    char *left;            /* digest of its files when it was let go of, or NULL */
 };
 
 /* Permanent state first: the others are judged by it. */
@@ -92,6 +94,17 @@ static bool permanent_damaged(const TPMStateDirectory *directory, const char *wh
     return tpm_state_file_damaged(&file, error, "%s", what);
 }
 
+/* What is another's is neither believed nor changed. */
+static bool check_taken(const TPMStateDirectory *directory, GError **error)
+{
+    if (directory->lock_fd < 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
+                    "TPM state directory '%s' is not this TPM's at the moment", directory->path);
+        return false;
+    }
+    return true;
+}
+
 /* ---- loading ---- */
 
 /* All bytes of an open file of this size, or NULL with errno set. */
@@ -146,22 +159,30 @@ static uint8_t *read_open_file(const TPMStateDirectory *directory, const TPMStat
     return content;
 }
 
+static uint8_t *read_file(const TPMStateDirectory *directory, const TPMStateFile *file,
+                          size_t *size, GError **error)
+{
+    const char *name = kind_name(file->kind);
+    int fd = openat(directory->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0) {
+        set_io_error(directory, name, "read", errno, error);
+        return NULL;
+    }
+    uint8_t *bytes = read_open_file(directory, file, fd, size, error);
+
+    close(fd);
+    return bytes;
+}
+
 static bool load_file(const TPMStateDirectory *directory, TPMStateKind kind,
                       TPMStateContent *content, GError **error)
 {
     g_autofree char *path = NULL;
     TPMStateFile file = describe_file(directory, kind, &path);
-    int fd = openat(directory->fd, kind_name(kind),
-                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-
-    if (fd < 0) {
-        set_io_error(directory, kind_name(kind), "read", errno, error);
-        return false;
-    }
     size_t size = 0;
-    g_autofree uint8_t *bytes = read_open_file(directory, &file, fd, &size, error);
+    g_autofree uint8_t *bytes = read_file(directory, &file, &size, error);
 
-    close(fd);
     return bytes && tpm_state_file_parse(&file, bytes, size, content, error);
 }
 
@@ -239,6 +260,9 @@ GBytes *tpm_state_directory_load(TPMStateDirectory *directory, TPMStateKind kind
     g_autoptr(GError) cause = NULL;
     TPMStateContent content = { NULL, 0, false };
 
+    if (!check_taken(directory, error)) {
+        return NULL;
+    }
     if (load_file(directory, kind, &content, &cause) &&
         check_place(directory, kind, content.counter, &cause)) {
         return content.payload;
@@ -246,7 +270,7 @@ GBytes *tpm_state_directory_load(TPMStateDirectory *directory, TPMStateKind kind
     tpm_state_content_clear(&content);
     if (kind == TPM_STATE_PERMANENT && directory->has_permanent &&
         g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
-        permanent_damaged(directory, "it was there and has gone", error);
+        permanent_damaged(directory, HAS_GONE, error);
     } else {
         g_propagate_error(error, g_steal_pointer(&cause));
     }
@@ -284,6 +308,9 @@ bool tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind, 
 {
     bool is_permanent = kind == TPM_STATE_PERMANENT;
 
+    if (!check_taken(directory, error)) {
+        return false;
+    }
     if (size == 0 || size > TPM_STATE_SIZE_MAX) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
                     "cannot write TPM state file '%s/%s': %zu bytes of state; it can be 1 to %u",
@@ -310,6 +337,9 @@ bool tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind, 
 
 bool tpm_state_directory_remove(TPMStateDirectory *directory, TPMStateKind kind, GError **error)
 {
+    if (!check_taken(directory, error)) {
+        return false;
+    }
     if (unlinkat(directory->fd, kind_name(kind), 0) != 0 || fsync(directory->fd) != 0) {
         set_io_error(directory, kind_name(kind), "remove", errno, error);
         return false;
@@ -317,7 +347,7 @@ bool tpm_state_directory_remove(TPMStateDirectory *directory, TPMStateKind kind,
     return true;
 }
 
-/* ---- taking a directory into use ---- */
+/* ---- finding a directory ---- */
 
 static int open_directory(const char *path, GError **error)
 {
@@ -340,53 +370,7 @@ static int open_directory(const char *path, GError **error)
     return fd;
 }
 
-static bool lock_failed(const TPMStateDirectory *directory, int err, GError **error)
-{
-    if (err == EAGAIN || err == EACCES) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
-                    "TPM state directory '%s' is in use by another TPM, in this process or another "
-                    "one; end that first, or give another directory",
-                    directory->path);
-    } else {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IO,
-                    "cannot lock TPM state file '%s/" LOCK_NAME "': %s; give a directory on a file "
-                    "system that can lock",
-                    directory->path, g_strerror(err));
-    }
-    return false;
-}
-
-/*
- * A file that is not for others to open is also not for them to lock. A process forked from this
- * one shares the lock as long as it has the descriptor open, which is not beyond execve().
- */
-static bool take_lock(TPMStateDirectory *directory, GError **error)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-    directory->lock_fd =
-        openat(directory->fd, LOCK_NAME,
-               O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
-    if (directory->lock_fd < 0) {
-        set_io_error(directory, LOCK_NAME, "open", errno, error);
-        return false;
-    }
-    if (fcntl(directory->lock_fd, F_OFD_SETLK, &lock) != 0) {
-        return lock_failed(directory, errno, error);
-    }
-    return true;
-}
-
-/* Unlocked by name, because a forked process may have the open file, and the lock, too. */
-static void leave_lock(TPMStateDirectory *directory)
-{
-    struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
-    if (directory->lock_fd >= 0) {
-        fcntl(directory->lock_fd, F_OFD_SETLK, &lock);
-        close(directory->lock_fd);
-    }
-}
+/* ---- taking a directory into use ---- */
 
 /* A new TPM where swtpm keeps one would look to its guest as if its TPM had lost everything. */
 static bool check_not_swtpm(const TPMStateDirectory *directory, GError **error)
@@ -408,6 +392,9 @@ static bool check_not_swtpm(const TPMStateDirectory *directory, GError **error)
 static bool check_permanent(TPMStateDirectory *directory, const TPMStateContent *content,
                             GError **error)
 {
+    if (directory->has_permanent && !content->payload) { /* it was taken before */
+        return permanent_damaged(directory, HAS_GONE, error);
+    }
     directory->has_permanent = content->payload != NULL;
     if (directory->has_permanent) {
         return check_counter(directory, content->counter, error);
@@ -445,25 +432,47 @@ static bool check_other(const TPMStateDirectory *directory, TPMStateKind kind,
     return true;
 }
 
-/* Fills in what is there of each kind, permanent state first. */
-static bool check_files(TPMStateDirectory *directory, TPMStateContent contents[], GError **error)
+/* What is there of a kind, if there is. Permanent state comes first. */
+static bool check_file(TPMStateDirectory *directory, TPMStateKind kind, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    TPMStateContent content = { NULL, 0, false };
+
+    if (!load_file(directory, kind, &content, &cause) &&
+        !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
+    bool good = kind == TPM_STATE_PERMANENT ? check_permanent(directory, &content, error)
+                                            : check_other(directory, kind, &content, error);
+
+    tpm_state_content_clear(&content);
+    return good;
+}
+
+static bool check_files(TPMStateDirectory *directory, GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        g_autoptr(GError) cause = NULL;
-
-        if (!load_file(directory, kinds[i], &contents[i], &cause) &&
-            !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
-            g_propagate_error(error, g_steal_pointer(&cause));
-            return false;
-        }
-        if (kinds[i] == TPM_STATE_PERMANENT
-                ? !check_permanent(directory, &contents[i], error)
-                : !check_other(directory, kinds[i], &contents[i], error)) {
+        if (!check_file(directory, kinds[i], error)) {
             return false;
         }
     }
     return directory->has_permanent || check_not_swtpm(directory, error);
 }
+
+bool tpm_state_directory_take(TPMStateDirectory *directory, GError **error)
+{
+    if (!tpm_state_lock(directory->fd, directory->path, &directory->lock_fd, error)) {
+        return false;
+    }
+    if (!check_files(directory, error)) {
+        tpm_state_directory_give_back(directory);
+        return false;
+    }
+    return true;
+}
+
+/* ---- how the state is protected ---- */
 
 /*
  * What a process left that was killed while it stored does no harm, but for state that is not
@@ -488,27 +497,40 @@ static bool clean_up(const TPMStateDirectory *directory, GError **error)
     return true;
 }
 
+static bool protect_file_anew(const TPMStateDirectory *directory, TPMStateKind kind, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    TPMStateContent content = { NULL, 0, false };
+    bool done = true;
+
+    if (!load_file(directory, kind, &content, &cause)) {
+        done = g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND);
+        if (!done) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+        }
+    } else if (content.is_old) {
+        gsize size;
+        const void *data = g_bytes_get_data(content.payload, &size);
+
+        done = store_file(directory, kind, content.counter, data, size, error);
+    }
+    tpm_state_content_clear(&content);
+    return done;
+}
+
 /* Permanent state last, so that what stands for the directory tells that all is done. */
-static bool protect_anew(const TPMStateDirectory *directory, const TPMStateContent contents[],
-                         GError **error)
+static bool protect_anew(const TPMStateDirectory *directory, GError **error)
 {
     for (gsize i = G_N_ELEMENTS(kinds); i-- > 0;) {
-        gsize size;
-
-        if (contents[i].payload && contents[i].is_old) {
-            const void *data = g_bytes_get_data(contents[i].payload, &size);
-
-            if (!store_file(directory, kinds[i], contents[i].counter, data, size, error)) {
-                return false;
-            }
+        if (!protect_file_anew(directory, kinds[i], error)) {
+            return false;
         }
     }
     return true;
 }
 
 /* On a host's thread, where a limit of the size of files would raise SIGXFSZ. */
-static bool protect_anew_quietly(const TPMStateDirectory *directory,
-                                 const TPMStateContent contents[], GError **error)
+static bool protect_anew_quietly(const TPMStateDirectory *directory, GError **error)
 {
     static const struct timespec at_once = { 0, 0 };
     sigset_t blocked, before, pending;
@@ -517,7 +539,7 @@ static bool protect_anew_quietly(const TPMStateDirectory *directory,
     sigaddset(&blocked, SIGXFSZ);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &blocked, &before);
-    bool done = protect_anew(directory, contents, error);
+    bool done = protect_anew(directory, error);
 
     if (!done && !sigismember(&pending, SIGXFSZ)) {
         sigtimedwait(&blocked, NULL, &at_once);
@@ -526,20 +548,85 @@ static bool protect_anew_quietly(const TPMStateDirectory *directory,
     return done;
 }
 
-static bool take_into_use(TPMStateDirectory *directory, GError **error)
+bool tpm_state_directory_settle(TPMStateDirectory *directory, GError **error)
 {
-    TPMStateContent contents[G_N_ELEMENTS(kinds)] = { { NULL, 0, false } };
-    bool done = take_lock(directory, error) && check_files(directory, contents, error) &&
-                clean_up(directory, error) && protect_anew_quietly(directory, contents, error);
-
-    for (gsize i = 0; i < G_N_ELEMENTS(contents); i++) {
-        tpm_state_content_clear(&contents[i]);
+    if (!check_taken(directory, error) || !clean_up(directory, error) ||
+        !protect_anew_quietly(directory, error)) {
+        return false;
     }
-    return done;
+    /* All is under the new key, and nothing else is taken any more. */
+    tpm_state_key_unref(g_steal_pointer(&directory->access.old_key));
+    directory->access.convert = false;
+    return true;
 }
 
-TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version,
-                                            const TPMStateAccess *access, GError **error)
+/* ---- handing a directory over ---- */
+
+/* A digest of all files as they are, and of which there are; free it with g_free(). */
+static char *digest_files(const TPMStateDirectory *directory, GError **error)
+{
+    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        g_autoptr(GError) cause = NULL;
+        g_autofree char *path = NULL;
+        TPMStateFile file = describe_file(directory, kinds[i], &path);
+        size_t size = 0;
+        g_autofree uint8_t *bytes = read_file(directory, &file, &size, &cause);
+
+        if (!bytes && !g_error_matches(cause, TPMDEV_ERROR, TPM_ERROR_NOT_FOUND)) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return NULL;
+        }
+        g_autofree char *head = g_strdup_printf("%s %d %zu ", file.path, bytes != NULL, size);
+
+        g_checksum_update(checksum, (const guchar *)head, -1);
+        g_checksum_update(checksum, bytes, (gssize)size);
+    }
+    return g_strdup(g_checksum_get_string(checksum));
+}
+
+bool tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error)
+{
+    if (!check_taken(directory, error) || !sync_names(directory, error)) {
+        return false;
+    }
+    char *left = digest_files(directory, error);
+
+    if (!left) {
+        return false;
+    }
+    g_free(directory->left);
+    directory->left = left;
+    tpm_state_directory_give_back(directory);
+    return true;
+}
+
+void tpm_state_directory_give_back(TPMStateDirectory *directory)
+{
+    tpm_state_unlock(&directory->lock_fd);
+}
+
+bool tpm_state_directory_is_as_left(const TPMStateDirectory *directory, GError **error)
+{
+    if (!check_taken(directory, error)) {
+        return false;
+    }
+    g_autofree char *now = digest_files(directory, error);
+
+    if (now && g_strcmp0(now, directory->left) != 0) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
+                    "what is stored in TPM state directory '%s' has changed since it was let go of",
+                    directory->path);
+        return false;
+    }
+    return now != NULL;
+}
+
+/* ---- life ---- */
+
+TPMStateDirectory *tpm_state_directory_new(const char *path, TPMVersion version,
+                                           const TPMStateAccess *access, GError **error)
 {
     int fd = open_directory(path, error);
 
@@ -555,21 +642,31 @@ TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version
     if (access) {
         directory->access = *access;
         tpm_state_key_ref(directory->access.key);
+        tpm_state_key_ref(directory->access.old_key);
     }
-    bool taken = take_into_use(directory, error);
+    return directory;
+}
 
-    /* All is under the new key, and nothing else is taken any more. */
-    directory->access.old_key = NULL;
-    directory->access.convert = false;
-    return taken ? directory : tpm_state_directory_close(directory);
+TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version,
+                                            const TPMStateAccess *access, GError **error)
+{
+    TPMStateDirectory *directory = tpm_state_directory_new(path, version, access, error);
+
+    if (directory && tpm_state_directory_take(directory, error) &&
+        tpm_state_directory_settle(directory, error)) {
+        return directory;
+    }
+    return tpm_state_directory_close(directory);
 }
 
 TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory)
 {
     if (directory) {
-        leave_lock(directory);
+        tpm_state_directory_give_back(directory);
         close(directory->fd);
         tpm_state_key_unref(directory->access.key);
+        tpm_state_key_unref(directory->access.old_key);
+        g_free(directory->left);
         g_free(directory->path);
         g_free(directory);
     }

@@ -12,11 +12,8 @@
  * the directory synced. Whatever ends the process, and when, the last state that was stored whole
  * is there. The next user removes what is left of a temporary file.
  *
- * One user at a time: whoever takes the directory into use holds an exclusive lock on the file
- * `.lock` in it. It is a lock of the open file (F_OFD_SETLK), so that nothing else this process
- * does loses it, a second user in this process is refused like one in another, and the end of the
- * process, however it comes, lets go of it. The empty file stays and blocks nobody. It has the
- * name and the kind of lock of swtpm's, which so keeps away, too.
+ * One user at a time: whoever takes the directory into use holds its lock, state-lock.h. It can let
+ * go of it, and take it again: in between nothing in it is read or changed by this user.
  *
  * One thread at a time. Used by libtpms-engine.c.
  */
@@ -42,20 +39,49 @@ typedef struct TPMStateAccess {
 } TPMStateAccess;
 
 /*
- * Take the directory into use for a TPM of this version and check every file of state in it, so
- * that what is there can be loaded. An empty directory is that of a TPM not yet made.
- *
- * State that is protected otherwise than it is to be is stored anew, each file as a whole, permall
- * last. Whatever comes in between, the same access opens the directory again; and once it is open,
- * nothing in it is protected in the former way.
- *
- * Returns NULL with error set: TPM_ERROR_NOT_FOUND, TPM_ERROR_IO, TPM_ERROR_IN_USE while somebody
- * else has it, TPM_ERROR_STATE_DAMAGED, TPM_ERROR_STATE_MISMATCH for state of another version,
- * program or key, or for state that was rolled back; TPM_ERROR_MISSING_OPTION for encrypted state
- * and no key. No state was changed then, or some was stored anew with the same content.
+ * Find a directory for a TPM of this version, and leave it as it is: it is to be taken into use
+ * before anything else. Returns NULL with error set, TPM_ERROR_NOT_FOUND or TPM_ERROR_IO.
  */
+TPMStateDirectory *tpm_state_directory_new(const char *path, TPMVersion version,
+                                           const TPMStateAccess *access, GError **error);
+
+/*
+ * Take the directory into use and check every file of state in it, so that what is there can be
+ * loaded. An empty directory is that of a TPM not yet made. No state is changed.
+ *
+ * Fails with TPM_ERROR_NOT_FOUND, TPM_ERROR_IO, TPM_ERROR_IN_USE while somebody else has it,
+ * TPM_ERROR_STATE_DAMAGED, TPM_ERROR_STATE_MISMATCH for state of another version, program or key,
+ * or for state that was rolled back; TPM_ERROR_MISSING_OPTION for encrypted state and no key. It is
+ * not in use then.
+ */
+bool tpm_state_directory_take(TPMStateDirectory *directory, GError **error);
+
+/*
+ * Remove what was left of temporary files. State that is protected otherwise than it is to be is
+ * stored anew, each file as a whole, permall last. Whatever comes in between, the same access takes
+ * the directory again; and once this has returned true, nothing in it is protected in the former
+ * way, and nothing that is will be taken.
+ */
+bool tpm_state_directory_settle(TPMStateDirectory *directory, GError **error);
+
+/* Find a directory, take it into use and settle. Returns NULL with error set as these have it. */
 TPMStateDirectory *tpm_state_directory_open(const char *path, TPMVersion version,
                                             const TPMStateAccess *access, GError **error);
+
+/*
+ * See to it that all that was stored is on the disk, keep in mind what that is, and let others have
+ * the directory. On an error it stays in use.
+ */
+bool tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error);
+
+/* Let others have it, and keep in mind what was there when it was let go of before, if it was. */
+void tpm_state_directory_give_back(TPMStateDirectory *directory);
+
+/*
+ * It was let go of and taken again: is each file as it was? A user that has stored a state, be it
+ * the same, makes it another. Fails with TPM_ERROR_STATE_MISMATCH or TPM_ERROR_IO.
+ */
+bool tpm_state_directory_is_as_left(const TPMStateDirectory *directory, GError **error);
 
 /* Returns NULL; takes NULL. */
 TPMStateDirectory *tpm_state_directory_close(TPMStateDirectory *directory);
@@ -70,6 +96,8 @@ const char *tpm_state_directory_get_path(const TPMStateDirectory *directory);
 uint64_t tpm_state_directory_get_counter(const TPMStateDirectory *directory);
 
 /*
+ * All below fail with TPM_ERROR_IN_USE while the directory is not in use by this user.
+ *
  * The state of a kind, checked wholly before it is returned. Returns NULL with error set:
  * TPM_ERROR_NOT_FOUND when there is none, TPM_ERROR_STATE_DAMAGED also when there was permanent
  * state and it has gone, or as tpm_state_directory_open().
