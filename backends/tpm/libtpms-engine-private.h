@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The engine from the inside: what libtpms-engine.c, which holds libtpms, and libtpms-state.c,
- * which moves the state of its TPM, share.
+ * The engine from the inside: what libtpms-engine.c, which holds libtpms, libtpms-state.c, which
+ * moves the state of its TPM, and libtpms-storage.c, which knows whose the directory is, share.
  */
 #ifndef TPM_LIBTPMS_ENGINE_PRIVATE_H
 #define TPM_LIBTPMS_ENGINE_PRIVATE_H
@@ -9,10 +9,21 @@
 #include "libtpms-engine.h"
 #include "state-directory.h"
 
+/* Whose the directory is; libtpms-storage.c has the table. */
+typedef enum LibtpmsStorage {
+    STORAGE_AWAY,      /* another's, as far as is known */
+    STORAGE_OURS,      /* this TPM's, as ever when nothing moves */
+    STORAGE_UNCLAIMED, /* taken, and as the one left it whose state was loaded */
+    STORAGE_LET_GO,    /* another may have it, and this TPM waits */
+} LibtpmsStorage;
+
 struct LibtpmsEngine {
     TPMVersion version;
     TPMStateDirectory *directory;
-    int null_fd; /* where libtpms prints */
+    LibtpmsStorage storage;
+    bool release_lock_outgoing;
+    gint hurried; /* atomic: nobody waits for a lock any more */
+    int null_fd;  /* where libtpms prints */
     bool powered;
     bool shut_down;        /* nothing came after the last TPM2_Shutdown */
     bool handed_out;       /* the TPM's state was saved, and it has not gone on since */
@@ -35,5 +46,43 @@ bool libtpms_engine_switch_on(LibtpmsEngine *engine, size_t buffer_size, GError 
 
 /* What is stored has changed: whoever keeps its counter is to hear of it. */
 void libtpms_engine_tell_counter(LibtpmsEngine *engine);
+
+/* What is stored was found: its counter can be asked for. Returns whether it is another one. */
+bool libtpms_engine_note_counter(LibtpmsEngine *engine);
+
+/* ---- libtpms-state.c ---- */
+
+/* The state of the TPM, which is on. */
+bool libtpms_engine_collect(LibtpmsEngine *engine, LibtpmsState *state, GError **error);
+
+/*
+ * Have these parts stored, `saved` being NULL for none, and nothing of an older volatile one. Sets
+ * `lost` when they were stored in part and what was before could not be put back.
+ */
+bool libtpms_engine_commit(LibtpmsEngine *engine, GBytes *permanent, GBytes *saved, bool *lost,
+                           GError **error);
+
+/* ---- libtpms-storage.c ---- */
+
+/* Have the directory for a TPM that is off. It may wait for another to let go of it. */
+bool libtpms_storage_take(LibtpmsEngine *engine, GError **error);
+
+/* Before anything is done with the TPM: the directory is its own from now on. */
+bool libtpms_storage_claim(LibtpmsEngine *engine, GError **error);
+
+/* Around a save: have the directory; then let go of it, if that is wanted. */
+bool libtpms_storage_before_save(LibtpmsEngine *engine, GError **error);
+bool libtpms_storage_let_go(LibtpmsEngine *engine, const TPMState *state, GError **error);
+
+/* The TPM goes on here. False: it does not, and its power is to be cut unless it is OURS. */
+bool libtpms_storage_resume(LibtpmsEngine *engine, GError **error);
+
+/*
+ * Around a load: have the directory, and change nothing in it; then either give back what was
+ * taken, `was` being the state of before, or keep it for this state, which is staged.
+ */
+bool libtpms_storage_borrow(LibtpmsEngine *engine, GError **error);
+void libtpms_storage_give_back(LibtpmsEngine *engine, LibtpmsStorage was);
+bool libtpms_storage_keep(LibtpmsEngine *engine, const TPMState *state, bool *lost, GError **error);
 
 #endif /* TPM_LIBTPMS_ENGINE_PRIVATE_H */

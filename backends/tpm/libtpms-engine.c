@@ -11,7 +11,7 @@
  * a command while off; it prints to standard error unless it has another descriptor.
  *
  * Neighbours: libtpms.c calls from its worker; state-directory.c holds the state; libtpms-state.c
- * hands it out, and puts another one in its place.
+ * hands it out, and puts another one in its place; libtpms-storage.c knows whose the directory is.
  */
 #include "command.h"
 #include "libtpms-engine-private.h"
@@ -61,8 +61,7 @@ static TPM_RESULT storage_failed(GError *error)
     return TPM_FAIL;
 }
 
-/* Permanent state was loaded or stored. Returns whether it has another counter than before. */
-static bool note_counter(LibtpmsEngine *engine)
+bool libtpms_engine_note_counter(LibtpmsEngine *engine)
 {
     uint64_t counter = tpm_state_directory_get_counter(engine->directory);
 
@@ -77,7 +76,7 @@ static bool note_counter(LibtpmsEngine *engine)
 /* What is on the disk is there before the host hears of it, and before the guest does. */
 void libtpms_engine_tell_counter(LibtpmsEngine *engine)
 {
-    if (note_counter(engine) && engine->counter_changed) {
+    if (libtpms_engine_note_counter(engine) && engine->counter_changed) {
         engine->counter_changed(engine->opaque, engine->counter);
     }
 }
@@ -245,6 +244,9 @@ bool libtpms_engine_execute(LibtpmsEngine *engine, uint8_t locality, uint8_t *co
 {
     TPM_RESULT result = TPM_FAIL;
 
+    if (!libtpms_storage_claim(engine, error)) {
+        return false;
+    }
     if (engine->powered) {
         result = process(engine, locality, command, size, response);
     }
@@ -290,7 +292,8 @@ static void power_off(LibtpmsEngine *engine, bool for_restart)
         return;
     }
     /* One whose state was handed out may be on elsewhere by now, and its storage be that one's. */
-    if (engine->version == TPM_VERSION_2_0 && !engine->shut_down && !engine->handed_out) {
+    if (engine->version == TPM_VERSION_2_0 && !engine->shut_down && !engine->handed_out &&
+        engine->storage == STORAGE_OURS) {
         /*
          * After TPM_SU_STATE the firmware can choose: TPM2_Startup(STATE) if this is a resume,
          * TPM2_Startup(CLEAR) if it is a reboot. We cannot know which; swtpm 0.8 and later does
@@ -392,8 +395,12 @@ bool libtpms_engine_switch_on(LibtpmsEngine *engine, size_t buffer_size, GError 
 
 bool libtpms_engine_power_on(LibtpmsEngine *engine, size_t buffer_size, GError **error)
 {
+    if (engine->storage == STORAGE_UNCLAIMED && !libtpms_storage_claim(engine, error)) {
+        return false;
+    }
     power_off(engine, true);
-    return libtpms_engine_switch_on(engine, buffer_size, error);
+    return libtpms_storage_take(engine, error) &&
+           libtpms_engine_switch_on(engine, buffer_size, error);
 }
 
 /* ---- the D-RTM hash sequence ---- */
@@ -417,6 +424,9 @@ bool libtpms_engine_hash(LibtpmsEngine *engine, TPMHashStep step, const uint8_t 
     static const char *const names[] = { "start", "data", "end" };
     TPM_RESULT result = TPM_FAIL;
 
+    if (!libtpms_storage_claim(engine, error)) {
+        return false;
+    }
     if (engine->powered) {
         engine->locality = 4;
         engine->shut_down = false;
@@ -500,12 +510,13 @@ static bool set_up(LibtpmsEngine *engine, const LibtpmsSetup *setup, GError **er
 {
     TPM_RESULT result;
 
-    engine->directory =
-        tpm_state_directory_open(setup->directory, engine->version, &setup->access, error);
+    engine->directory = (setup->incoming ? tpm_state_directory_new : tpm_state_directory_open)(
+        setup->directory, engine->version, &setup->access, error);
     if (!engine->directory || !silence(engine, error)) {
         return false;
     }
-    note_counter(engine);
+    engine->storage = setup->incoming ? STORAGE_AWAY : STORAGE_OURS;
+    libtpms_engine_note_counter(engine);
     result = TPMLIB_ChooseTPMVersion(engine->version == TPM_VERSION_1_2 ? TPMLIB_TPM_VERSION_1_2
                                                                         : TPMLIB_TPM_VERSION_2);
     if (result != TPM_SUCCESS) {
@@ -521,7 +532,7 @@ static bool set_up(LibtpmsEngine *engine, const LibtpmsSetup *setup, GError **er
         engine->locality = 4;
         TPM_IO_TpmEstablished_Reset();
     }
-    return check_state(engine, error);
+    return engine->storage == STORAGE_AWAY || check_state(engine, error);
 }
 
 static void engine_free(LibtpmsEngine *engine)
@@ -537,6 +548,7 @@ LibtpmsEngine *libtpms_engine_open(const LibtpmsSetup *setup, GError **error)
 
     engine->version = setup->version;
     engine->null_fd = -1;
+    engine->release_lock_outgoing = setup->release_lock_outgoing;
     engine->counter_changed = setup->counter_changed;
     engine->opaque = setup->opaque;
     g_mutex_init(&engine->counter_lock);

@@ -23,6 +23,8 @@ typedef struct LibtpmsResponse {
 /*
  * LibtpmsSetup: which TPM it is; copied, with references to keys
  * @access:          to the state in @directory
+ * @incoming:        @directory may be another's still: it is taken with the first load or power on
+ * @release_lock_outgoing: another may have @directory from a save on
  * @counter_changed: or NULL; called when permanent state with another counter has reached the
  *                   disk, on the thread that called the engine and before that call returns
  */
@@ -30,19 +32,24 @@ typedef struct LibtpmsSetup {
     TPMVersion version;
     const char *directory;
     TPMStateAccess access;
+    bool incoming;
+    bool release_lock_outgoing;
     void (*counter_changed)(void *opaque, uint64_t counter);
     void *opaque;
 } LibtpmsSetup;
 
 /*
- * Take libtpms and the directory into use, and check, also by libtpms, the state that is there.
- * Nothing in the directory is changed but for what a crash left over, and for how state is
- * protected. Returns NULL with error set as tpmdev_backend_libtpms_new() has it.
+ * Take libtpms and the directory into use, unless that is incoming, and check, also by libtpms, the
+ * state that is there. Nothing in the directory is changed but for what a crash left over, and for
+ * how state is protected. Returns NULL with error set as tpmdev_backend_libtpms_new() has it.
  */
 LibtpmsEngine *libtpms_engine_open(const LibtpmsSetup *setup, GError **error);
 
 /* Power off in an orderly way and let go of libtpms. Returns NULL. */
 LibtpmsEngine *libtpms_engine_close(LibtpmsEngine *engine);
+
+/* It is about to be closed: a call that waits for the directory is to end. Any thread. */
+void libtpms_engine_hurry(LibtpmsEngine *engine);
 
 /* The counter of the permanent state on the disk; any thread may call it. */
 uint64_t libtpms_engine_get_counter(LibtpmsEngine *engine);
@@ -85,7 +92,10 @@ typedef struct LibtpmsState {
     char *writer;
 } LibtpmsState;
 
-/* Collect the state of the TPM, which goes on. Fails when it is off, or libtpms refuses. */
+/*
+ * Collect the state of the TPM, and let go of its directory if that is wanted. Fails when it is
+ * off, or libtpms refuses; the TPM goes on then.
+ */
 bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error);
 void libtpms_state_clear(LibtpmsState *state);
 
@@ -99,8 +109,8 @@ TPMState libtpms_state_get(const LibtpmsState *state);
 bool libtpms_engine_load(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state,
                          bool *lost, GError **error);
 
-/* The TPM whose state was saved goes on here. */
-void libtpms_engine_resume(LibtpmsEngine *engine);
+/* The TPM whose state was saved goes on here. False with error set: it cannot, and has failed. */
+bool libtpms_engine_resume(LibtpmsEngine *engine, GError **error);
 
 /* ---- libtpms-engine.c ---- */
 

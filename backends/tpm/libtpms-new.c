@@ -107,6 +107,8 @@ static TPMBackend *backend_new(const TPMLibtpmsConfig *config, TPMStateKey *key,
         .version = config->version,
         .directory = config->directory,
         .access = { key, old_key, config->convert, config->counter },
+        .incoming = config->incoming,
+        .release_lock_outgoing = config->release_lock_outgoing,
         .counter_changed = config->counter_changed,
         .opaque = config->opaque,
     };
@@ -136,9 +138,12 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *user_config, GErr
 
 /* ---- from an option string ---- */
 
-const char *const tpm_libtpms_options[] = { "dir",        "version", "key-file",
-                                            "key-fd",     "convert", "old-key-file",
-                                            "old-key-fd", "counter", NULL };
+const char *const tpm_libtpms_options[] = { "dir",        "version",
+                                            "key-file",   "key-fd",
+                                            "convert",    "old-key-file",
+                                            "old-key-fd", "counter",
+                                            "incoming",   "release-lock-outgoing",
+                                            NULL };
 
 static bool get_fd(const TPMOptions *options, const char *name, int *fd, GError **error)
 {
@@ -185,6 +190,9 @@ TPMBackend *tpm_libtpms_create(const TPMOptions *options, GError **error)
         !get_fd(options, "key-fd", &config.key_fd, error) ||
         !get_fd(options, "old-key-fd", &config.old_key_fd, error) ||
         !tpm_options_get_switch(options, "convert", &config.convert, error) ||
+        !tpm_options_get_switch(options, "incoming", &config.incoming, error) ||
+        !tpm_options_get_switch(options, "release-lock-outgoing", &config.release_lock_outgoing,
+                                error) ||
         !get_counter(options, &config.counter, error)) {
         return NULL;
     }

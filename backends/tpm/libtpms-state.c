@@ -8,7 +8,8 @@
  * is one of another TPM, or of a new one. The TPM that was there is kept in memory until the new
  * one runs and is stored, and is put back, the same way, if it does not come to that.
  *
- * Neighbours: libtpms.c calls this from its worker; libtpms-engine.c is the TPM.
+ * Neighbours: libtpms.c calls this from its worker; libtpms-engine.c is the TPM; libtpms-storage.c
+ * has the directory for it, and lets go of that.
  */
 #include "libtpms-engine-private.h"
 #include "tpm-info.h"
@@ -91,25 +92,15 @@ static bool get_saved(LibtpmsEngine *engine, LibtpmsState *state, GError **error
     return true;
 }
 
-bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
+bool libtpms_engine_collect(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
 {
-    if (!engine->powered) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
-                    "the TPM in '%s' is off, and has no state to be saved",
-                    tpm_state_directory_get_path(engine->directory));
-        return false;
-    }
     g_free(state->writer);
     state->writer = describe(TPM_INFO_OF_SOURCE);
     state->shut_down = engine->shut_down;
     state->established = libtpms_engine_get_established(engine);
-    if (!get_state(engine, state, PERMANENT, TPMLIB_STATE_PERMANENT, error) ||
-        !get_state(engine, state, VOLATILE, TPMLIB_STATE_VOLATILE, error) ||
-        (engine->version == TPM_VERSION_1_2 && !get_saved(engine, state, error))) {
-        return false;
-    }
-    engine->handed_out = true;
-    return true;
+    return get_state(engine, state, PERMANENT, TPMLIB_STATE_PERMANENT, error) &&
+           get_state(engine, state, VOLATILE, TPMLIB_STATE_VOLATILE, error) &&
+           (engine->version == TPM_VERSION_2_0 || get_saved(engine, state, error));
 }
 
 void libtpms_state_clear(LibtpmsState *state)
@@ -141,9 +132,46 @@ TPMState libtpms_state_get(const LibtpmsState *state)
     };
 }
 
-void libtpms_engine_resume(LibtpmsEngine *engine)
+bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
+{
+    if (!engine->powered) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
+                    "the TPM in '%s' is off, and has no state to be saved",
+                    tpm_state_directory_get_path(engine->directory));
+        return false;
+    }
+    if (!libtpms_storage_before_save(engine, error) ||
+        !libtpms_engine_collect(engine, state, error)) {
+        return false;
+    }
+    TPMState collected = libtpms_state_get(state);
+
+    if (!libtpms_storage_let_go(engine, &collected, error)) {
+        return false;
+    }
+    engine->handed_out = true;
+    return true;
+}
+
+/* No TPM2_Shutdown: that would change what is stored. */
+static void cut_power(LibtpmsEngine *engine)
+{
+    if (engine->powered) {
+        TPMLIB_Terminate();
+        engine->powered = false;
+    }
+}
+
+bool libtpms_engine_resume(LibtpmsEngine *engine, GError **error)
 {
     engine->handed_out = false;
+    if (libtpms_storage_resume(engine, error)) {
+        return true;
+    }
+    if (engine->storage == STORAGE_AWAY) {
+        cut_power(engine); /* it is a TPM of the past */
+    }
+    return false;
 }
 
 /* ---- in ---- */
@@ -209,15 +237,6 @@ static void stage(LibtpmsEngine *engine, const TPMState *state)
     }
 }
 
-/* No TPM2_Shutdown: that would change what is stored. */
-static void cut_power(LibtpmsEngine *engine)
-{
-    if (engine->powered) {
-        TPMLIB_Terminate();
-        engine->powered = false;
-    }
-}
-
 /* Store a part, or see to it that there is none. */
 static bool commit_part(LibtpmsEngine *engine, TPMStateKind kind, GBytes *part, GError **error)
 {
@@ -238,20 +257,20 @@ static bool commit_part(LibtpmsEngine *engine, TPMStateKind kind, GBytes *part, 
 }
 
 /*
- * The TPM runs with what is staged: store that. The volatile part is in its memory, and nothing of
- * an older one may be there when it is powered on the next time. Sets `lost` when it was stored in
- * part and what was before could not be put back.
+ * The volatile part is in the TPM's memory, and nothing of an older one may be there when it is
+ * powered on the next time.
  */
-static bool commit(LibtpmsEngine *engine, bool *lost, GError **error)
+bool libtpms_engine_commit(LibtpmsEngine *engine, GBytes *permanent, GBytes *saved, bool *lost,
+                           GError **error)
 {
     g_autoptr(GBytes) before =
         tpm_state_directory_load(engine->directory, TPM_STATE_PERMANENT, NULL);
 
-    if (!commit_part(engine, TPM_STATE_PERMANENT, engine->staged[TPM_STATE_PERMANENT], error)) {
+    if (!commit_part(engine, TPM_STATE_PERMANENT, permanent, error)) {
         return false;
     }
     if (commit_part(engine, TPM_STATE_VOLATILE, NULL, error) &&
-        commit_part(engine, TPM_STATE_SAVED, engine->staged[TPM_STATE_SAVED], error)) {
+        commit_part(engine, TPM_STATE_SAVED, saved, error)) {
         return true;
     }
     *lost = !before || !commit_part(engine, TPM_STATE_PERMANENT, before, NULL);
@@ -276,11 +295,11 @@ static bool try_out(LibtpmsEngine *engine, size_t buffer_size, const TPMState *s
         unstage(engine);
         return false;
     }
-    bool committed = commit(engine, lost, error);
+    bool kept = libtpms_storage_keep(engine, state, lost, error);
 
     unstage(engine);
     libtpms_engine_tell_counter(engine);
-    return committed;
+    return kept;
 }
 
 /* The TPM that was there, as it was, with what is in the directory, which is still its own. */
@@ -296,34 +315,54 @@ static bool put_back(LibtpmsEngine *engine, size_t buffer_size, const LibtpmsSta
     return back;
 }
 
-bool libtpms_engine_load(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state,
-                         bool *lost, GError **error)
+/* It is on now with this state, of which libtpms itself knows all but this. */
+static void be_loaded(LibtpmsEngine *engine, const TPMState *state)
+{
+    engine->shut_down = state->volatile_state.flags & FLAG_SHUT_DOWN;
+    if (engine->version == TPM_VERSION_2_0) {
+        /* It is none of the TPM's state, but of the one this process had before. */
+        engine->locality = 4;
+        TPM_IO_TpmEstablished_Reset();
+    }
+    engine->established = state->volatile_state.flags & FLAG_ESTABLISHED;
+}
+
+static bool replace(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state, bool *lost,
+                    GError **error)
 {
     LibtpmsState before = { .shut_down = false };
     bool was_powered = engine->powered, was_handed_out = engine->handed_out;
 
-    *lost = false;
-    if (!state_check(engine, state, error) ||
-        (was_powered && !libtpms_engine_save(engine, &before, error))) {
+    if (was_powered && !libtpms_engine_collect(engine, &before, error)) {
         libtpms_state_clear(&before);
         return false;
     }
     cut_power(engine);
     bool loaded = try_out(engine, buffer_size, state, lost, error);
 
-    if (!loaded) {
+    if (loaded) {
+        be_loaded(engine, state);
+    } else {
         cut_power(engine);
         *lost = *lost || (was_powered && !put_back(engine, buffer_size, &before));
         engine->handed_out = was_handed_out;
-    } else {
-        engine->shut_down = state->volatile_state.flags & FLAG_SHUT_DOWN;
-        if (engine->version == TPM_VERSION_2_0) {
-            /* It is none of the TPM's state, but of the one this process had before. */
-            engine->locality = 4;
-            TPM_IO_TpmEstablished_Reset();
-        }
-        engine->established = state->volatile_state.flags & FLAG_ESTABLISHED;
     }
     libtpms_state_clear(&before);
     return loaded;
+}
+
+bool libtpms_engine_load(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state,
+                         bool *lost, GError **error)
+{
+    LibtpmsStorage was = engine->storage;
+
+    *lost = false;
+    if (!state_check(engine, state, error) || !libtpms_storage_borrow(engine, error)) {
+        return false;
+    }
+    if (!replace(engine, buffer_size, state, lost, error)) {
+        libtpms_storage_give_back(engine, was);
+        return false;
+    }
+    return true;
 }

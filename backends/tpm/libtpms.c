@@ -78,6 +78,7 @@ typedef struct LibtpmsTPM {
     gint buffer_size;    /* for WORK_START */
     gint cycle;          /* of the last start() or load() */
     gint reset_locality; /* for WORK_RESET_ESTABLISHED */
+    gint resume_cycle;   /* for WORK_RESUME: what of its failure is told is of this power cycle */
 
     /* Whose phase says so: the submitter's when IDLE, else of him who runs or brings. */
     unsigned command_cycle; /* what is told of its failure is of this power cycle */
@@ -200,6 +201,17 @@ static void run_load(LibtpmsTPM *tpm)
     }
 }
 
+/* A start or load that came right behind it is answered by what becomes of that. */
+static void run_resume(LibtpmsTPM *tpm)
+{
+    unsigned cycle = (unsigned)g_atomic_int_get(&tpm->resume_cycle);
+    g_autoptr(GError) error = NULL;
+
+    if (!libtpms_engine_resume(tpm->engine, &error)) {
+        tpmdev_backend_failed_in_cycle(tpm->backend, cycle, error);
+    }
+}
+
 static void run_reset_established(LibtpmsTPM *tpm)
 {
     libtpms_engine_reset_established(tpm->engine, (uint8_t)g_atomic_int_get(&tpm->reset_locality));
@@ -318,7 +330,7 @@ static gpointer worker_run(gpointer data)
         unsigned work = wait_for_work(tpm);
 
         if (work & WORK_RESUME) {
-            libtpms_engine_resume(tpm->engine);
+            run_resume(tpm);
         }
         if (work & WORK_QUIT) {
             break;
@@ -493,7 +505,10 @@ static void libtpms_save(void *self)
 
 static void libtpms_resume(void *self)
 {
-    ring(self, WORK_RESUME);
+    LibtpmsTPM *tpm = self;
+
+    g_atomic_int_set(&tpm->resume_cycle, g_atomic_int_get(&tpm->cycle));
+    ring(tpm, WORK_RESUME);
 }
 
 /* The bytes are copied: libtpms decrypts parameters in place. */
@@ -554,6 +569,7 @@ static void libtpms_destroy(void *self)
 
     g_atomic_int_set(&tpm->lingering, FALSE);
     libtpms_cancel(tpm);
+    libtpms_engine_hurry(tpm->engine);
     ring(tpm, WORK_QUIT);
 
     /* The context that would say the cancel again may be waiting for us. */

@@ -333,7 +333,8 @@ typedef const char *(*TPMChardevLookup)(void *opaque, const char *id);
  * @error:   where a failure is described
  *
  * Types and their options: `libtpms,id=,dir=[,version=1.2|2.0][,key-file=|,key-fd=]
- * [,convert=on|off][,old-key-file=|,old-key-fd=][,counter=]`; `emulator,id=,` and one of
+ * [,convert=on|off][,old-key-file=|,old-key-fd=][,counter=][,incoming=on|off]
+ * [,release-lock-outgoing=on|off]`; `emulator,id=,` and one of
  * `path=[,server-path=]`, `chardev=[,server-path=]`, `host=,port=,control-port=`, `fd=[,data-fd=]`
  * and `spawn=on,state-dir=[,version=1.2|2.0][,log=][,log-level=][,seccomp=kill|log|none][,swtpm=]`,
  * all with `[,control-timeout=][,short-timeout=][,long-timeout=][,init-timeout=]` in milliseconds
@@ -381,6 +382,12 @@ TPMBackend *tpmdev_backend_new_from_string(const char *options, TPMChardevLookup
  *             the last tpmdev_backend_unref(), so it must not wait for the thread that does that.
  *             It must not call into this library, but for tpmdev_backend_libtpms_get_counter()
  * @opaque:    for @counter_changed
+ * @incoming:  the TPM comes from another process, which may have @directory still: it is not looked
+ *             at before the state of that TPM is loaded, or the TPM is started without one.
+ * Whatever is wrong with it is an error of the load or the start then; they wait three seconds for
+ * the other one to let go of it
+ * @release_lock_outgoing: from a save of the TPM on another process may have @directory, until
+ *             this one is resumed. Without it the directory is this one's to its end
  *
  * New members are only ever added at the end; one beyond @size is taken as 0. At most one of @key,
  * @key_file and @key_fd can be given, and of their old ones; @convert and an old key need a key.
@@ -401,6 +408,8 @@ typedef struct TPMLibtpmsConfig {
     uint64_t counter;
     void (*counter_changed)(void *opaque, uint64_t counter);
     void *opaque;
+    bool incoming;
+    bool release_lock_outgoing;
 } TPMLibtpmsConfig;
 
 /**
@@ -430,8 +439,9 @@ TPMBackend *tpmdev_backend_libtpms_new(const TPMLibtpmsConfig *config, GError **
  * is encrypted. A host that keeps it where who can write the directory cannot, and gives it back as
  * TPMLibtpmsConfig.counter, finds out.
  *
- * Any thread may call it. Returns the counter of the state on the disk; 0 when nothing was stored
- * yet, and for backends of other types.
+ * Any thread may call it. Returns the counter of the state on the disk, as far as it is known to a
+ * TPM that has let go of its directory; 0 when nothing was stored yet, before an incoming TPM has
+ * taken its directory, and for backends of other types.
  */
 TPMDEV_EXPORT
 uint64_t tpmdev_backend_libtpms_get_counter(const TPMBackend *backend);

@@ -347,9 +347,11 @@ static void test_bad_options_are_refused(void **state)
                            "state");
     assert_options_refused(fixture, "libtpms,id=tpm0,dir=x,version=3", TPM_ERROR_INVALID_OPTION,
                            "parameter 'version' is '3'; it must be 1.2 or 2.0");
-    assert_options_refused(fixture, "libtpms,id=tpm0,path=x", TPM_ERROR_INVALID_OPTION,
-                           "libtpms: invalid parameter 'path'; it takes type, id, dir, version, "
-                           "key-file, key-fd, convert, old-key-file, old-key-fd, counter");
+    assert_options_refused(
+        fixture, "libtpms,id=tpm0,path=x", TPM_ERROR_INVALID_OPTION,
+        "libtpms: invalid parameter 'path'; it takes type, id, dir, version, "
+        "key-file, key-fd, convert, old-key-file, old-key-fd, counter, incoming, "
+        "release-lock-outgoing");
 }
 
 static void test_options_make_a_tpm(void **state)

@@ -1,0 +1,811 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A TPM of libtpms whose directory changes hands: the source lets go of it when it is saved, the
+ * destination takes it when it loads, and only one of the two goes on. libtpms is one to a process,
+ * so of two that there are at once one is played by what it does to the directory.
+ */
+#include "libtpms-fixture.h"
+#include "state-directory.h"
+
+#include <glib/gstdio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TEN(b) b, b, b, b, b, b, b, b, b, b
+BYTES(extend_16, BE16(0x8002), BE32(65u), BE32(0x182u), BE32(16u), PASSWORD, BE32(1u), BE16(0x0B),
+      TEN(1), TEN(2), TEN(3), 4, 4);
+BYTES(get_pcr_16, BE16(0x8001), BE32(20u), BE32(0x17Eu), BE32(1u), BE16(0x0B), 3, 0, 0, 1);
+BYTES(save_state_1_2, BE16(0x00C1), BE32(10u), BE32(0x98u));
+BYTES(startup_state_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(2));
+
+#define LET_GO "TPM state directory 'DIR' was let go of when its TPM was saved, and "
+#define ONE    "; only one of the two may ever be resumed"
+
+/* ---- a backend ---- */
+
+static void make_with(Fixture *fixture, TPMLibtpmsConfig config)
+{
+    config.size = sizeof(config);
+    config.id = "tpm0";
+    config.directory = fixture->path;
+    config.version = config.version ? config.version : TPM_VERSION_2_0;
+    drop_backend(fixture);
+    fixture->backend = tpmdev_backend_libtpms_new(&config, &fixture->error);
+    if (!fixture->backend) {
+        fail_msg("new: %s", fixture->error->message);
+    }
+    bind_client(fixture);
+}
+
+static void make_source(Fixture *fixture)
+{
+    make_with(fixture, (TPMLibtpmsConfig){ .release_lock_outgoing = true });
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_define), 0);
+    assert_int_equal(COMMAND(fixture, nv_write), 0);
+    assert_int_equal(COMMAND(fixture, extend_16), 0);
+}
+
+static void make_destination(Fixture *fixture)
+{
+    make_with(fixture, (TPMLibtpmsConfig){ .incoming = true });
+}
+
+static TPMState *save(Fixture *fixture)
+{
+    TPMState *state = backend_client_save(fixture->client);
+
+    if (!state) {
+        fail_msg("save: %s", fixture->client->move_error);
+    }
+    return state;
+}
+
+static void load(Fixture *fixture, const TPMState *state)
+{
+    if (!backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, state)) {
+        fail_msg("load: %s", fixture->client->move_error);
+    }
+}
+
+static void assert_load_refused(Fixture *fixture, const TPMState *state, TPMError code,
+                                const char *why)
+{
+    assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, state));
+    assert_message(fixture, fixture->client->move_error, why);
+    assert_int_equal(fixture->client->move_code, code);
+}
+
+/* A TPM that was saved by a source that is gone. */
+static TPMState *saved_by_another(Fixture *fixture)
+{
+    make_source(fixture);
+    TPMState *state = save(fixture);
+
+    drop_backend(fixture);
+    return state;
+}
+
+static void resume(Fixture *fixture)
+{
+    tpm_backend_resume(fixture->backend);
+}
+
+/* It has failed, for this reason, and answers so. */
+static void assert_failed(Fixture *fixture, const char *why)
+{
+    backend_client_wait_failed(fixture->client, 1);
+    assert_message(fixture, fixture->client->failure, why);
+    assert_int_equal(COMMAND(fixture, get_random), 0x101);
+}
+
+static GBytes *mark(Fixture *fixture)
+{
+    assert_int_equal(COMMAND(fixture, get_pcr_16), 0);
+    return g_bytes_new(fixture->client->response, fixture->client->response_size);
+}
+
+static void assert_mark(Fixture *fixture, GBytes *wanted)
+{
+    g_autoptr(GBytes) found = mark(fixture);
+
+    assert_true(g_bytes_equal(found, wanted));
+}
+
+/* ---- the directory ---- */
+
+static GBytes *file(const Fixture *fixture, const char *name)
+{
+    g_autofree char *path = file_path(fixture, name);
+    char *content;
+    gsize size;
+
+    return g_file_get_contents(path, &content, &size, NULL) ? g_bytes_new_take(content, size)
+                                                            : NULL;
+}
+
+static void assert_file(const Fixture *fixture, const char *name, GBytes *wanted)
+{
+    g_autoptr(GBytes) found = file(fixture, name);
+
+    assert_true(found && g_bytes_equal(found, wanted));
+}
+
+static void assert_not_file(const Fixture *fixture, const char *name, GBytes *unwanted)
+{
+    g_autoptr(GBytes) found = file(fixture, name);
+
+    assert_false(found && g_bytes_equal(found, unwanted));
+}
+
+/* Another user of it, or NULL while there is one. */
+static TPMStateDirectory *another(Fixture *fixture)
+{
+    return tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL, NULL);
+}
+
+static void assert_ours(Fixture *fixture)
+{
+    assert_null(another(fixture));
+}
+
+static void assert_anybodys(Fixture *fixture)
+{
+    TPMStateDirectory *other = another(fixture);
+
+    assert_non_null(other);
+    tpm_state_directory_close(other);
+}
+
+/* Another goes on with the TPM there is; the first that it does is to store what there is. */
+static void another_goes_on(Fixture *fixture)
+{
+    TPMStateDirectory *other = another(fixture);
+    g_autoptr(GBytes) state = tpm_state_directory_load(other, TPM_STATE_PERMANENT, NULL);
+    gsize size;
+    const void *data = g_bytes_get_data(state, &size);
+
+    assert_true(tpm_state_directory_store(other, TPM_STATE_PERMANENT, data, size, NULL));
+    tpm_state_directory_close(other);
+}
+
+/* ---- the source ---- */
+
+static void test_without_the_option_a_save_keeps_the_directory(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_running(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    assert_ours(fixture);
+    resume(fixture);
+    assert_random(fixture);
+    assert_file(fixture, "permall", before);
+    assert_ours(fixture);
+}
+
+static void test_from_a_save_on_another_may_have_the_directory(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    assert_ours(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    assert_anybodys(fixture);
+}
+
+static void test_what_the_source_leaves_is_what_it_has_saved(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *path = file_path(fixture, "permall");
+
+    make_with(fixture, (TPMLibtpmsConfig){ .release_lock_outgoing = true });
+    start_tpm(fixture);
+    g_autoptr(GBytes) earlier = file(fixture, "permall");
+    gsize size;
+    const char *content = g_bytes_get_data(earlier, &size);
+
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_define), 0);
+    assert_true(g_file_set_contents(path, content, (gssize)size, NULL));
+    g_autofree TPMState *saved = save(fixture);
+    TPMStateDirectory *other = another(fixture);
+    g_autoptr(GBytes) stored = tpm_state_directory_load(other, TPM_STATE_PERMANENT, NULL);
+
+    assert_int_equal(g_bytes_get_size(stored), saved->permanent.size);
+    assert_memory_equal(g_bytes_get_data(stored, NULL), saved->permanent.data,
+                        saved->permanent.size);
+    tpm_state_directory_close(other);
+}
+
+static void test_nothing_is_written_to_what_was_let_go_of(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    assert_int_equal(COMMAND(fixture, nv_write), 0x101); /* as no device does */
+    drop_backend(fixture);
+    assert_file(fixture, "permall", before);
+}
+
+static void test_a_source_that_is_resumed_goes_on(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    uint64_t counter = tpmdev_backend_libtpms_get_counter(fixture->backend);
+
+    assert_anybodys(fixture);
+    resume(fixture);
+    assert_mark(fixture, before);
+    assert_ours(fixture);
+    assert_int_equal(tpmdev_backend_libtpms_get_counter(fixture->backend), counter + 1);
+    assert_int_equal(COMMAND(fixture, nv_write), 0);
+}
+
+/* And it is powered off in an orderly way again. */
+static void test_a_source_that_was_resumed_is_shut_down_in_the_end(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    resume(fixture);
+    assert_random(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    drop_backend(fixture);
+    assert_not_file(fixture, "permall", before);
+}
+
+static void test_a_source_does_not_go_on_while_another_has_the_directory(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+    TPMStateDirectory *other = another(fixture);
+
+    resume(fixture);
+    assert_failed(fixture,
+                  LET_GO "is in use by another TPM now, in this process or another one" ONE);
+    assert_file(fixture, "permall", before);
+    tpm_state_directory_close(other);
+
+    /* A reset begins with whatever there is by then. */
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+}
+
+static void test_a_source_waits_for_the_other_to_let_go(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    resume(fixture);
+    tpm_state_directory_close(other);
+    assert_mark(fixture, before);
+    assert_ours(fixture);
+}
+
+static void test_a_source_does_not_go_on_where_another_has(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    another_goes_on(fixture);
+    g_autoptr(GBytes) others = file(fixture, "permall");
+
+    resume(fixture);
+    assert_failed(fixture, LET_GO "what is stored there has changed: another TPM has gone on with "
+                                  "it" ONE);
+    assert_file(fixture, "permall", others);
+    assert_anybodys(fixture);
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+    assert_ours(fixture);
+}
+
+static void test_a_source_may_be_saved_again(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *first = save(fixture);
+    g_autofree TPMState *second = save(fixture);
+
+    assert_anybodys(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    assert_null(backend_client_save(fixture->client));
+    assert_int_equal(fixture->client->move_code, TPM_ERROR_IN_USE);
+    tpm_state_directory_close(other);
+    resume(fixture);
+    assert_mark(fixture, before);
+}
+
+/* For another device: the one that was saved is not to be resumed any more. */
+static void test_a_start_takes_what_is_there(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    another_goes_on(fixture);
+    g_autoptr(GBytes) others = file(fixture, "permall");
+
+    unbind_client(fixture);
+    bind_client(fixture);
+    start_tpm(fixture);
+    assert_file(fixture, "permall", others);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_ours(fixture);
+}
+
+/* ---- the destination ---- */
+
+static void test_a_destination_is_made_while_another_has_the_directory(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    make_destination(fixture);
+    assert_null(try_new(fixture, TPM_VERSION_2_0)); /* and is the one of its process all the same */
+    assert_error(fixture, TPM_ERROR_IN_USE,
+                 "type libtpms is in use: a process can have one TPM of it; use type emulator for "
+                 "more");
+    assert_int_equal(tpmdev_backend_libtpms_get_counter(fixture->backend), 0);
+    tpm_state_directory_close(other);
+    load(fixture, saved);
+    assert_random(fixture);
+}
+
+static void test_a_destination_looks_at_nothing_when_it_is_made(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *lock = file_path(fixture, ".lock");
+
+    make_destination(fixture);
+    assert_false(g_file_test(lock, G_FILE_TEST_EXISTS));
+    assert_anybodys(fixture);
+    drop_backend(fixture);
+    empty_directory(fixture);
+}
+
+static void test_a_directory_that_is_not_there_is_refused_at_once(void **state)
+{
+    Fixture *fixture = *state;
+    TPMLibtpmsConfig config = { .size = sizeof(config),
+                                .id = "tpm0",
+                                .directory = "/nowhere/at-all",
+                                .version = TPM_VERSION_2_0,
+                                .incoming = true };
+
+    assert_null(tpmdev_backend_libtpms_new(&config, &fixture->error));
+    assert_error(fixture, TPM_ERROR_NOT_FOUND,
+                 "cannot use TPM state directory '/nowhere/at-all': No such file or directory; "
+                 "give an existing directory");
+}
+
+static void test_a_load_takes_the_directory(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    make_destination(fixture);
+    load(fixture, saved);
+    assert_ours(fixture);
+    assert_mark(fixture, before);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+}
+
+static void test_a_load_fails_while_another_has_the_directory(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    make_destination(fixture);
+    assert_load_refused(fixture, saved, TPM_ERROR_IN_USE,
+                        "TPM state directory 'DIR' is still in use by another TPM, in this process "
+                        "or another one, and nothing can be loaded; end that first, or have it "
+                        "made with release-lock-outgoing=on");
+    tpm_state_directory_close(other);
+    load(fixture, saved);
+    assert_random(fixture);
+}
+
+/* Until its guest does something with the TPM the source can have it back. */
+static void test_a_load_leaves_the_directory_as_the_source_left_it(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    make_destination(fixture);
+    load(fixture, saved);
+    uint64_t counter = tpmdev_backend_libtpms_get_counter(fixture->backend);
+
+    assert_true(counter > 0);
+    assert_file(fixture, "permall", before);
+    assert_random(fixture);
+    assert_not_file(fixture, "permall", before);
+    assert_int_equal(tpmdev_backend_libtpms_get_counter(fixture->backend), counter + 1);
+    assert_random(fixture); /* once is enough */
+    assert_int_equal(tpmdev_backend_libtpms_get_counter(fixture->backend), counter + 1);
+}
+
+static void test_a_destination_that_ends_unused_has_changed_nothing(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    make_destination(fixture);
+    load(fixture, saved);
+    drop_backend(fixture);
+    assert_file(fixture, "permall", before);
+    assert_anybodys(fixture);
+}
+
+static void test_a_hash_sequence_is_a_use(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    make_destination(fixture);
+    load(fixture, saved);
+    assert_true(backend_client_measure(fixture->client, (const uint8_t *)"abc", 3, 3));
+    assert_not_file(fixture, "permall", before);
+}
+
+static void test_a_reset_is_a_use(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+
+    make_destination(fixture);
+    load(fixture, saved);
+    start_tpm(fixture);
+    assert_not_file(fixture, "permall", before);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+}
+
+static void test_a_destination_that_cannot_store_fails_with_its_first_command(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+
+    make_destination(fixture);
+    load(fixture, saved);
+    block_storage(fixture);
+    assert_int_equal(COMMAND(fixture, get_random), 0x101);
+    assert_non_null(strstr(fixture->client->response_error, "cannot read TPM state file"));
+    unblock_storage(fixture);
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+}
+
+static void test_a_load_that_fails_gives_the_directory_back(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    g_autoptr(GBytes) before = file(fixture, "permall");
+    uint8_t *byte = (uint8_t *)saved->volatile_state.data + 20;
+
+    make_destination(fixture);
+    *byte ^= 1;
+    assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
+    assert_anybodys(fixture);
+    assert_file(fixture, "permall", before);
+    *byte ^= 1;
+    load(fixture, saved);
+    assert_ours(fixture);
+    assert_random(fixture);
+}
+
+static void test_a_state_that_was_rolled_back_is_refused_at_the_load(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+
+    make_with(fixture, (TPMLibtpmsConfig){ .incoming = true, .counter = 1000 });
+    assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
+    assert_int_equal(fixture->client->move_code, TPM_ERROR_STATE_MISMATCH);
+    assert_non_null(strstr(fixture->client->move_error, "was rolled back"));
+    assert_anybodys(fixture);
+}
+
+/* It is not the one the source let go of, so there is nothing to be given back to anybody. */
+static void test_a_directory_with_something_else_has_the_state_at_once(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+
+    empty_directory(fixture);
+    make_destination(fixture);
+    load(fixture, saved);
+    drop_backend(fixture);
+    make_running(fixture);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+}
+
+static void test_without_a_state_the_directory_is_taken_by_the_start(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    make_destination(fixture);
+    assert_false(backend_client_start(fixture->client, TPM_BUFFER_SIZE_COMMON));
+    assert_message(fixture, fixture->client->start_error,
+                   "TPM state directory 'DIR' is in use by another TPM, in this process or another "
+                   "one; end that first, or give another directory");
+    tpm_state_directory_close(other);
+    start_tpm(fixture);
+    assert_ours(fixture);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, nv_read), 0);
+}
+
+static void test_a_destination_that_has_not_run_can_be_saved_on(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *first = save(fixture);
+    g_autoptr(GBytes) stored = file(fixture, "permall");
+
+    make_with(fixture, (TPMLibtpmsConfig){ .incoming = true, .release_lock_outgoing = true });
+    load(fixture, first);
+    g_autofree TPMState *second = save(fixture);
+
+    assert_file(fixture, "permall", stored);
+    assert_anybodys(fixture);
+    make_destination(fixture);
+    load(fixture, second);
+    assert_mark(fixture, before);
+}
+
+/* There and back again: the one that was saved loads what the other one has saved. */
+static void test_a_source_loads_what_comes_back(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    another_goes_on(fixture);
+    load(fixture, saved);
+    assert_ours(fixture);
+    assert_random(fixture);
+    g_autofree TPMState *again = save(fixture);
+
+    assert_anybodys(fixture);
+}
+
+/* ---- with what else there is ---- */
+
+static const uint8_t key[TPM_LIBTPMS_KEY_SIZE] = { 1, 2, 3 };
+
+static bool is_encrypted(const Fixture *fixture)
+{
+    const size_t protection_at = 23; /* state-file.h */
+    g_autoptr(GBytes) content = file(fixture, "permall");
+
+    return ((const uint8_t *)g_bytes_get_data(content, NULL))[protection_at] == 1;
+}
+
+static void test_encrypted_state_changes_hands(void **state)
+{
+    Fixture *fixture = *state;
+    TPMLibtpmsConfig config = { .key = key, .release_lock_outgoing = true };
+
+    make_with(fixture, config);
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_clear), 0);
+    assert_int_equal(COMMAND(fixture, extend_16), 0);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) stored = file(fixture, "permall");
+
+    make_destination(fixture); /* without the key */
+    assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
+    assert_int_equal(fixture->client->move_code, TPM_ERROR_MISSING_OPTION);
+    config.incoming = true;
+    make_with(fixture, config);
+    load(fixture, saved);
+    assert_file(fixture, "permall", stored);
+    assert_mark(fixture, before);
+    assert_not_file(fixture, "permall", stored);
+    assert_true(is_encrypted(fixture));
+}
+
+/* Else a source without the key could not go on any more. */
+static void test_a_destination_encrypts_the_state_with_its_first_use(void **state)
+{
+    Fixture *fixture = *state;
+    TPMLibtpmsConfig config = { .key = key, .convert = true, .incoming = true };
+    g_autofree TPMState *saved = saved_by_another(fixture);
+
+    make_with(fixture, config);
+    load(fixture, saved);
+    drop_backend(fixture);
+    assert_false(is_encrypted(fixture));
+    make_with(fixture, config);
+    load(fixture, saved);
+    assert_random(fixture);
+    assert_true(is_encrypted(fixture));
+    assert_int_equal(COMMAND(fixture, nv_write), 0);
+    drop_backend(fixture);
+    make_with(fixture, (TPMLibtpmsConfig){ .key = key });
+}
+
+static void note_counter(void *opaque, uint64_t counter)
+{
+    *(uint64_t *)opaque = counter;
+}
+
+/* What a host keeps of the counter goes on from one to the other. */
+static void test_the_host_hears_of_the_counter_with_the_first_use(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+    uint64_t counter = tpmdev_backend_libtpms_get_counter(fixture->backend);
+    uint64_t heard = 0;
+
+    make_with(fixture, (TPMLibtpmsConfig){ .incoming = true,
+                                           .counter = counter,
+                                           .counter_changed = note_counter,
+                                           .opaque = &heard });
+    load(fixture, saved);
+    assert_int_equal(heard, 0);
+    assert_random(fixture);
+    assert_int_equal(heard, counter + 1);
+    drop_backend(fixture);
+}
+
+/* TPM 1.2: the claim makes nothing stale that TPM_SaveState has kept. */
+static void test_what_tpm_save_state_keeps_changes_hands(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_with(fixture,
+              (TPMLibtpmsConfig){ .version = TPM_VERSION_1_2, .release_lock_outgoing = true });
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_1_2), 0);
+    assert_int_equal(COMMAND(fixture, save_state_1_2), 0);
+    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) stored = file(fixture, "permall");
+
+    assert_true(saved->saved.size > 0);
+    resume(fixture);
+    g_autofree TPMState *again = save(fixture);
+
+    assert_int_equal(again->saved.size, saved->saved.size);
+    make_with(fixture, (TPMLibtpmsConfig){ .version = TPM_VERSION_1_2, .incoming = true });
+    g_autoptr(GBytes) left = file(fixture, "permall");
+
+    load(fixture, again);
+    assert_file(fixture, "permall", left);
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_state_1_2), 0);
+}
+
+/* ---- options ---- */
+
+static void test_the_options_are_switches(void **state)
+{
+    Fixture *fixture = *state;
+    static const char *const names[] = { "incoming", "release-lock-outgoing" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *options =
+            g_strdup_printf("libtpms,id=tpm0,dir=%s,%s=yes", fixture->path, names[i]);
+        g_autofree char *expected =
+            g_strdup_printf("parameter '%s' is 'yes'; it must be on or off", names[i]);
+
+        assert_null(tpmdev_backend_new_from_string(options, NULL, NULL, &fixture->error));
+        assert_error(fixture, TPM_ERROR_INVALID_OPTION, expected);
+    }
+}
+
+static void test_option_strings_have_both(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *source =
+        g_strdup_printf("libtpms,id=tpm0,dir=%s,release-lock-outgoing=on", fixture->path);
+    g_autofree char *destination =
+        g_strdup_printf("libtpms,id=tpm0,dir=%s,incoming=on", fixture->path);
+
+    fixture->backend = tpmdev_backend_new_from_string(source, NULL, NULL, NULL);
+    bind_client(fixture);
+    start_tpm(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    assert_anybodys(fixture);
+    drop_backend(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    fixture->backend = tpmdev_backend_new_from_string(destination, NULL, NULL, NULL);
+    assert_non_null(fixture->backend);
+    tpm_state_directory_close(other);
+    bind_client(fixture);
+    load(fixture, saved);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_without_the_option_a_save_keeps_the_directory),
+        TEST(test_from_a_save_on_another_may_have_the_directory),
+        TEST(test_what_the_source_leaves_is_what_it_has_saved),
+        TEST(test_nothing_is_written_to_what_was_let_go_of),
+        TEST(test_a_source_that_is_resumed_goes_on),
+        TEST(test_a_source_that_was_resumed_is_shut_down_in_the_end),
+        TEST(test_a_source_does_not_go_on_while_another_has_the_directory),
+        TEST(test_a_source_waits_for_the_other_to_let_go),
+        TEST(test_a_source_does_not_go_on_where_another_has),
+        TEST(test_a_source_may_be_saved_again),
+        TEST(test_a_start_takes_what_is_there),
+        TEST(test_a_destination_is_made_while_another_has_the_directory),
+        TEST(test_a_destination_looks_at_nothing_when_it_is_made),
+        TEST(test_a_directory_that_is_not_there_is_refused_at_once),
+        TEST(test_a_load_takes_the_directory),
+        TEST(test_a_load_fails_while_another_has_the_directory),
+        TEST(test_a_load_leaves_the_directory_as_the_source_left_it),
+        TEST(test_a_destination_that_ends_unused_has_changed_nothing),
+        TEST(test_a_hash_sequence_is_a_use),
+        TEST(test_a_reset_is_a_use),
+        TEST(test_a_destination_that_cannot_store_fails_with_its_first_command),
+        TEST(test_a_load_that_fails_gives_the_directory_back),
+        TEST(test_a_state_that_was_rolled_back_is_refused_at_the_load),
+        TEST(test_a_directory_with_something_else_has_the_state_at_once),
+        TEST(test_without_a_state_the_directory_is_taken_by_the_start),
+        TEST(test_a_destination_that_has_not_run_can_be_saved_on),
+        TEST(test_a_source_loads_what_comes_back),
+        TEST(test_encrypted_state_changes_hands),
+        TEST(test_a_destination_encrypts_the_state_with_its_first_use),
+        TEST(test_the_host_hears_of_the_counter_with_the_first_use),
+        TEST(test_what_tpm_save_state_keeps_changes_hands),
+        TEST(test_the_options_are_switches),
+        TEST(test_option_strings_have_both),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
