@@ -169,7 +169,9 @@ bool libtpms_engine_resume(LibtpmsEngine *engine, GError **error)
         return true;
     }
     if (engine->storage == STORAGE_AWAY) {
-        cut_power(engine); /* it is a TPM of the past */
+        cut_power(engine); /* it is a TPM of the past, and what comes for it is to hear why */
+        g_clear_error(&engine->storage_error);
+        engine->storage_error = g_error_copy(*error);
     }
     return false;
 }

@@ -290,6 +290,22 @@ static void test_volatile_state_of_later_shows_a_rollback(void **state)
                         "goes with this one if it is meant");
 }
 
+/* Another host would see what may be gone after a loss of power. */
+static void test_a_directory_is_not_let_go_of_before_it_is_on_the_disk(void **state)
+{
+    StateFixture *fixture = *state;
+
+    open_directory_2_0(fixture);
+    store_text(fixture, TPM_STATE_PERMANENT, "seeds");
+    fail_directory_sync = true;
+    assert_false(tpm_state_directory_let_go(fixture->directory, &fixture->error));
+    assert_state_error(fixture, TPM_ERROR_IO,
+                       "cannot sync TPM state directory 'DIR': Input/output error");
+    assert_null(tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, NULL, NULL));
+    fail_directory_sync = false;
+    assert_true(tpm_state_directory_let_go(fixture->directory, NULL));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -305,6 +321,7 @@ int main(void)
         COUNTER_TEST(test_the_last_counter_of_all_is_not_passed),
         COUNTER_TEST(test_volatile_state_of_before_is_stale),
         COUNTER_TEST(test_volatile_state_of_later_shows_a_rollback),
+        COUNTER_TEST(test_a_directory_is_not_let_go_of_before_it_is_on_the_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
