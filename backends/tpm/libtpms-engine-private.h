@@ -67,15 +67,15 @@ bool libtpms_engine_commit(LibtpmsEngine *engine, GBytes *permanent, GBytes *sav
 /* Have the directory for a TPM that is off. It may wait for another to let go of it. */
 bool libtpms_storage_take(LibtpmsEngine *engine, GError **error);
 
-/* Before anything is done with the TPM: the directory is its own from now on. */
+/*
+ * Before anything is done with the TPM: the directory is its own from now on. False: what is done
+ * is not to be done, and AWAY says that another has gone on with the TPM.
+ */
 bool libtpms_storage_claim(LibtpmsEngine *engine, GError **error);
 
 /* Around a save: have the directory; then let go of it, if that is wanted. */
 bool libtpms_storage_before_save(LibtpmsEngine *engine, GError **error);
 bool libtpms_storage_let_go(LibtpmsEngine *engine, const TPMState *state, GError **error);
-
-/* The TPM goes on here. False: it does not, and its power is to be cut unless it is OURS. */
-bool libtpms_storage_resume(LibtpmsEngine *engine, GError **error);
 
 /*
  * Around a load: have the directory, and change nothing in it; then either give back what was

@@ -244,7 +244,7 @@ bool libtpms_engine_execute(LibtpmsEngine *engine, uint8_t locality, uint8_t *co
 {
     TPM_RESULT result = TPM_FAIL;
 
-    if (!libtpms_storage_claim(engine, error)) {
+    if (!libtpms_engine_resume(engine, error)) {
         return false;
     }
     if (engine->powered) {
@@ -424,7 +424,7 @@ bool libtpms_engine_hash(LibtpmsEngine *engine, TPMHashStep step, const uint8_t 
     static const char *const names[] = { "start", "data", "end" };
     TPM_RESULT result = TPM_FAIL;
 
-    if (!libtpms_storage_claim(engine, error)) {
+    if (!libtpms_engine_resume(engine, error)) {
         return false;
     }
     if (engine->powered) {

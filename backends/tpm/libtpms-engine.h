@@ -109,7 +109,10 @@ TPMState libtpms_state_get(const LibtpmsState *state);
 bool libtpms_engine_load(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state,
                          bool *lost, GError **error);
 
-/* The TPM whose state was saved goes on here. False with *error set: it cannot, and has failed. */
+/*
+ * The TPM whose state was saved or loaded goes on here, as a command or a measurement has it
+ * without this. False with *error set: it cannot, and has failed.
+ */
 bool libtpms_engine_resume(LibtpmsEngine *engine, GError **error);
 
 /* ---- libtpms-engine.c ---- */

@@ -165,7 +165,7 @@ static void cut_power(LibtpmsEngine *engine)
 bool libtpms_engine_resume(LibtpmsEngine *engine, GError **error)
 {
     engine->handed_out = false;
-    if (libtpms_storage_resume(engine, error)) {
+    if (libtpms_storage_claim(engine, error)) {
         return true;
     }
     if (engine->storage == STORAGE_AWAY) {

@@ -7,17 +7,18 @@
  *   TPM        off             on or off       on               on, and held by its device
  *
  *   start      take → OURS     stays           claim → OURS     off, take → OURS
- *   command    (off)           stays           claim → OURS     refused
+ *   go on      (off)           stays           claim → OURS     take again, claim → OURS
  *   save       (off)           → LET_GO        → LET_GO         take again → LET_GO
- *   resume     (off)           stays           claim → OURS     take again, claim → OURS
  *   load       take → below    stays           → below          take → below
  *   end        nothing         TPM2_Shutdown   nothing          nothing        is written
  *
- * A save leads to LET_GO where the configuration says so; else the lock is kept. A load ends in
- * UNCLAIMED when the directory already holds what was loaded, as one does that the source has let
- * go of; else the state is stored and the directory OURS. One that fails gives back what it has
- * taken: AWAY and LET_GO are then what they were. A start that cannot take leads to AWAY, and so
- * does a resume, which cuts the power: another has gone on with that TPM.
+ * To go on is to resume, or to have a command or a measurement: there may have been no resume
+ * because the one who wanted the save waited no longer for it. A save leads to LET_GO where the
+ * configuration says so; else the lock is kept. A load ends in UNCLAIMED when the directory already
+ * holds what was loaded, as one does that the source has let go of; else the state is stored and
+ * the directory OURS. One that fails gives back what it has taken: AWAY and LET_GO are then what
+ * they were. A start that cannot take leads to AWAY, and so does a TPM that cannot go on, whose
+ * power is cut: another has gone on with it.
  *
  * Unclaimed, the directory is what the source left behind, byte by byte, and so the source can go
  * on if this process ends before its guest did anything with the TPM. To claim it is to store what
@@ -174,13 +175,14 @@ bool libtpms_storage_claim(LibtpmsEngine *engine, GError **error)
     case STORAGE_AWAY:
     case STORAGE_OURS:
         return true;
+    case STORAGE_LET_GO:
+        if (!take_again(engine, error)) {
+            engine->storage = STORAGE_AWAY;
+            return false;
+        }
+        break;
     case STORAGE_UNCLAIMED:
         break;
-    case STORAGE_LET_GO:
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
-                    "the TPM in '%s' was saved, and its directory let go of",
-                    tpm_state_directory_get_path(engine->directory));
-        return false;
     }
     if (!tpm_state_directory_settle(engine->directory, error) ||
         (engine->powered && !store_anew(engine, error))) {
@@ -190,7 +192,7 @@ bool libtpms_storage_claim(LibtpmsEngine *engine, GError **error)
     return true;
 }
 
-/* ---- save and resume ---- */
+/* ---- save ---- */
 
 bool libtpms_storage_before_save(LibtpmsEngine *engine, GError **error)
 {
@@ -209,15 +211,6 @@ bool libtpms_storage_let_go(LibtpmsEngine *engine, const TPMState *state, GError
     }
     engine->storage = STORAGE_LET_GO;
     return true;
-}
-
-bool libtpms_storage_resume(LibtpmsEngine *engine, GError **error)
-{
-    if (engine->storage == STORAGE_LET_GO && !take_again(engine, error)) {
-        engine->storage = STORAGE_AWAY;
-        return false;
-    }
-    return libtpms_storage_claim(engine, error);
 }
 
 /* ---- load ---- */

@@ -16,6 +16,10 @@
  * so that another host may take both over. tpmdev_device_resume() ends that on the source, too:
  * after a snapshot, and after a migration that failed. Only one of the two may ever be resumed.
  *
+ * Where both have the same storage it changes hands between save and load. For `libtpms` that takes
+ * TPMLibtpmsConfig.release_lock_outgoing on the source and TPMLibtpmsConfig.incoming on the
+ * destination, for `emulator` a swtpm 0.8 or later on both. docs/backends.rst has what each does.
+ *
  * A command that the TPM carries out when the vCPUs are stopped is waited for; its response is part
  * of what is saved. One that has not reached the TPM is saved with the rest and carried out where
  * the device is resumed. Of a tpm-spapr device a response that has come is written to the guest's
@@ -95,7 +99,8 @@ gboolean tpmdev_device_load(TPMDevice *device, GBytes *state, int64_t timeout_ns
  *
  * To be called before the vCPUs run. What the device was about to do goes on: a command is sent, a
  * response is written to the guest's memory; a device that was incoming and loaded nothing starts
- * its TPM. It never waits, and any thread may call it.
+ * its TPM. It never waits, and any thread may call it. A TPM whose storage another one has by now
+ * fails: TPMHost.backend_error() tells.
  */
 TPMDEV_EXPORT
 void tpmdev_device_resume(TPMDevice *device);

@@ -233,9 +233,38 @@ static void test_nothing_is_written_to_what_was_let_go_of(void **state)
     g_autofree TPMState *saved = save(fixture);
     g_autoptr(GBytes) before = file(fixture, "permall");
 
-    assert_int_equal(COMMAND(fixture, nv_write), 0x101); /* as no device does */
     drop_backend(fixture);
     assert_file(fixture, "permall", before);
+}
+
+/* The device waited no longer for the save: it goes on, and there is no resume. */
+static void test_a_save_that_came_too_late_costs_nothing(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    assert_mark(fixture, before);
+    assert_ours(fixture);
+    g_autoptr(GBytes) stored = file(fixture, "permall");
+
+    drop_backend(fixture);
+    assert_not_file(fixture, "permall", stored); /* by TPM2_Shutdown */
+}
+
+static void test_a_command_is_not_sent_to_a_tpm_that_another_has(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    another_goes_on(fixture);
+    assert_int_equal(COMMAND(fixture, get_random), 0x101);
+    assert_message(fixture, fixture->client->response_error,
+                   LET_GO "what is stored there has changed: another TPM has gone on with it" ONE);
 }
 
 static void test_a_source_that_is_resumed_goes_on(void **state)
@@ -776,6 +805,8 @@ int main(void)
         TEST(test_from_a_save_on_another_may_have_the_directory),
         TEST(test_what_the_source_leaves_is_what_it_has_saved),
         TEST(test_nothing_is_written_to_what_was_let_go_of),
+        TEST(test_a_save_that_came_too_late_costs_nothing),
+        TEST(test_a_command_is_not_sent_to_a_tpm_that_another_has),
         TEST(test_a_source_that_is_resumed_goes_on),
         TEST(test_a_source_that_was_resumed_is_shut_down_in_the_end),
         TEST(test_a_source_does_not_go_on_while_another_has_the_directory),
