@@ -4,7 +4,6 @@
 all where something fails, and never so that both go on with the TPM."""
 import argparse
 import contextlib
-import importlib
 import os
 import select
 import socket
@@ -15,10 +14,8 @@ import time
 import harness
 import tpm2
 from harness import DEADLINE_S, Swtpm, Tap, Tis, wait_for
-
-migration = importlib.import_module('test-migration')
-execute, human, moved = migration.execute, migration.human, migration.moved
-run_status, wait_status = migration.run_status, migration.wait_status
+from machines import (emulator, execute, human, Machines, moved, run_status, started, TIS,
+                      wait_status)
 
 SOURCE, DESTINATION = 'release-lock-outgoing=on', 'incoming=on,release-lock-outgoing=on'
 IN_USE = 'was let go of when its TPM was saved, and is in use by another TPM now'
@@ -27,7 +24,7 @@ CHANGED = 'another TPM has gone on with it; only one of the two may ever be resu
 
 # ---- machines ----
 
-class Shared(migration.Machines):
+class Shared(Machines):
     """Machines whose TPM is in the same directory."""
 
     def __init__(self, program):
@@ -40,7 +37,7 @@ class Shared(migration.Machines):
     def source(self, *options, how=SOURCE):
         """A machine with a guest, and what its TPM is known by."""
         machine = self.start(self.tpm(how), *options)
-        run = migration.started(machine).command
+        run = started(machine).command
         tpm2.nv_define(run, 8)
         tpm2.nv_write(run, b'nonsense')
         tpm2.pcr_extend(run, 10, 'measured')
@@ -53,7 +50,7 @@ class Shared(migration.Machines):
     def refusing(self, name, how):
         """One that is going to end with status 1; a process, whose standard error is a pipe."""
         process = harness.start_process(
-            [self.program] + self.tpm(how) + migration.TIS + ['-incoming', self.uri(name)],
+            [self.program] + self.tpm(how) + TIS + ['-incoming', self.uri(name)],
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         self.callback(harness.end_process, process)
         wait_for(lambda: harness.is_listening(self.path(name)), 'destination')
@@ -189,7 +186,7 @@ def without_a_guest(program):
         source, seen = machines.source()
         source.terminate()
         machine = machines.start(machines.tpm(DESTINATION))
-        run = migration.started(machine).command
+        run = started(machine).command
         assert tpm2.nv_read(run, 8) == seen[1]
         text = machines.fails(machines.tpm(SOURCE))
         assert 'is in use by another TPM' in text, text
@@ -304,7 +301,7 @@ def both_resumed(program):
         destination.terminate()
         assert tpm2.code_of(Tis(source.qtest).command(tpm2.STARTUP)) == 0x101
         execute(source, 'system_reset')
-        run = migration.started(source).command
+        run = started(source).command
         assert tpm2.nv_read(run, 8) == seen[1]
         assert tpm2.pcr_read(run, 10) == '00' * 32
 
@@ -355,12 +352,12 @@ def swtpm_without_the_capability(program):
         os.rename(first.socket, machines.path('first'))
         second = machines.enter_context(Swtpm('2.0', machines.path('tpm')))
         first.socket = machines.path('first')
-        source = machines.start(migration.emulator(first))
-        run = migration.started(source).command
+        source = machines.start(emulator(first))
+        run = started(source).command
         tpm2.pcr_extend(run, 10, 'measured')
         value = tpm2.pcr_read(run, 10)
         process = harness.start_process(
-            [program] + migration.emulator(second) + migration.TIS
+            [program] + emulator(second) + TIS
             + ['-incoming', machines.uri('s')], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         machines.callback(harness.end_process, process)
         wait_for(lambda: harness.is_listening(machines.path('s')), 'destination')
