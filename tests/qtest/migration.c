@@ -107,6 +107,7 @@ static void clean_up(Migration *migration)
     drop_source(&migration->deadline);
     if (migration->transport) {
         migration->moved = transport_moved(migration->transport);
+        migration->port = transport_port(migration->transport);
     }
     g_clear_pointer(&migration->transport, transport_free);
     g_clear_pointer(&migration->stream, g_byte_array_unref);
@@ -496,7 +497,6 @@ bool migration_incoming(Migration *migration, const char *uri, GError **error)
         clean_up(migration);
         return false;
     }
-    migration->port = transport_port(migration->transport);
     set_status(migration, MIGRATION_SETUP);
     return true;
 }
@@ -591,7 +591,7 @@ const char *migration_failure(const Migration *migration)
 
 unsigned migration_port(const Migration *migration)
 {
-    return migration->port;
+    return migration->transport ? transport_port(migration->transport) : migration->port;
 }
 
 uint64_t migration_moved(const Migration *migration)

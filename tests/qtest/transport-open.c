@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * From a URI to a descriptor; see transport.h. What takes time is watched by the main loop: a
- * connection, and somebody to come.
+ * From a URI to a descriptor; see transport.h. Sockets are transport-socket.c's and, where they
+ * have a host, transport-tcp.c's.
  */
 #include "keyval.h"
 #include "transport-internal.h"
@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -132,113 +131,6 @@ static bool open_fd(Transport *transport, const char *name, TransportTakeFd take
     return start_with(transport, fd, error);
 }
 
-/* ---- sockets: who listens ---- */
-
-void transport_close_listener(Transport *transport)
-{
-    if (transport->listener >= 0) {
-        close(transport->listener);
-        transport->listener = -1;
-        if (transport->path) {
-            unlink(transport->path);
-        }
-    }
-}
-
-static gboolean on_peer(gint fd, GIOCondition condition, gpointer opaque)
-{
-    Transport *transport = opaque;
-    int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    (void)condition;
-    if (peer < 0) {
-        return G_SOURCE_CONTINUE;
-    }
-    transport->starts = 0;
-    transport_close_listener(transport);
-    transport_attach(transport, peer);
-    return G_SOURCE_REMOVE;
-}
-
-static bool wait_for_peer(Transport *transport, int fd, const char *path, GError **error)
-{
-    if (listen(fd, 1)) {
-        transport_set_errno(error, transport, errno);
-        close(fd);
-        return false;
-    }
-    transport->listener = fd;
-    transport->path = g_strdup(path);
-    transport->starts = g_unix_fd_add(fd, G_IO_IN, on_peer, transport);
-    return true;
-}
-
-/* ---- sockets: who connects ---- */
-
-static gboolean on_refused(gpointer opaque)
-{
-    Transport *transport = opaque;
-    g_autoptr(GError) error = NULL;
-
-    transport->starts = 0;
-    transport_set_errno(&error, transport, transport->failure);
-    transport->handler->ended(transport->opaque, error);
-    return G_SOURCE_REMOVE;
-}
-
-static void connect_next(Transport *transport);
-
-static gboolean on_connected(gint fd, GIOCondition condition, gpointer opaque)
-{
-    Transport *transport = opaque;
-    socklen_t size = sizeof(transport->failure);
-
-    (void)condition;
-    transport->starts = 0;
-    transport->fd = -1;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &transport->failure, &size)) {
-        transport->failure = errno;
-    }
-    if (transport->failure) {
-        close(fd);
-        connect_next(transport);
-    } else {
-        transport_attach(transport, fd);
-    }
-    return G_SOURCE_REMOVE;
-}
-
-/* The handler hears from the main loop whether it went well. */
-static void start_connecting(Transport *transport, int family, const struct sockaddr *address,
-                             socklen_t size)
-{
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (fd >= 0 && (connect(fd, address, size) == 0 || errno == EINPROGRESS)) {
-        transport->fd = fd;
-        transport->starts = g_unix_fd_add(fd, G_IO_OUT, on_connected, transport);
-        return;
-    }
-    transport->failure = errno;
-    if (fd >= 0) {
-        close(fd);
-    }
-    connect_next(transport);
-}
-
-/* The next of the addresses that a name has, if there is one. */
-static void connect_next(Transport *transport)
-{
-    struct addrinfo *address = transport->address;
-
-    if (!address) {
-        transport->starts = g_idle_add(on_refused, transport);
-        return;
-    }
-    transport->address = address->ai_next;
-    start_connecting(transport, address->ai_family, address->ai_addr, address->ai_addrlen);
-}
-
 /* ---- unix: ---- */
 
 static void unlink_socket(const char *path)
@@ -263,7 +155,7 @@ static bool open_unix(Transport *transport, const char *path, GError **error)
     }
     memcpy(address.sun_path, path, strlen(path));
     if (transport->sends) {
-        start_connecting(transport, AF_UNIX, generic, sizeof(address));
+        transport_connect(transport, AF_UNIX, generic, sizeof(address));
         return true;
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -276,110 +168,7 @@ static bool open_unix(Transport *transport, const char *path, GError **error)
         }
         return false;
     }
-    return wait_for_peer(transport, fd, path, error);
-}
-
-/* ---- tcp: ---- */
-
-/* HOST:PORT, [HOST]:PORT or :PORT. */
-static bool split_address(const Transport *transport, const char *text, char **host, char **port,
-                          GError **error)
-{
-    const char *colon = strrchr(text, ':');
-    gsize length = colon ? (gsize)(colon - text) : 0;
-    bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
-
-    if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
-        g_set_error(error, MACHINE_ERROR, 0, "%s: write tcp:HOST:PORT, the port as a number",
-                    transport->uri);
-        return false;
-    }
-    *host = bracketed ? g_strndup(text + 1, length - 2) : g_strndup(text, length);
-    *port = g_strdup(colon + 1);
-    return true;
-}
-
-static unsigned port_of(int fd)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof(address);
-
-    if (getsockname(fd, (struct sockaddr *)&address, &size)) {
-        return 0;
-    }
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
-}
-
-static bool listen_tcp(Transport *transport, GError **error)
-{
-    int number = 0;
-
-    for (struct addrinfo *at = transport->addresses; at; at = at->ai_next) {
-        int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        int on = 1;
-
-        if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-            bind(fd, at->ai_addr, at->ai_addrlen) == 0) {
-            transport->port = port_of(fd);
-            return wait_for_peer(transport, fd, NULL, error);
-        }
-        number = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-    }
-    transport_set_errno(error, transport, number);
-    return false;
-}
-
-static bool has_ipv6(void)
-{
-    struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT };
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool found = fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return found;
-}
-
-/* Who listens everywhere does so by IPv6, which takes IPv4 as well, if there is any. */
-static int find_addresses(Transport *transport, const char *host, const char *port)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-
-    if (!transport->sends) {
-        hints.ai_flags = AI_PASSIVE;
-    }
-    if (!transport->sends && !host && has_ipv6()) {
-        hints.ai_family = AF_INET6;
-    }
-    return getaddrinfo(host, port, &hints, &transport->addresses);
-}
-
-static bool open_tcp(Transport *transport, const char *text, GError **error)
-{
-    g_autofree char *host = NULL, *port = NULL;
-
-    transport->is_socket = true;
-    if (!split_address(transport, text, &host, &port, error)) {
-        return false;
-    }
-    int code = find_addresses(transport, *host ? host : NULL, port);
-
-    if (code) {
-        g_set_error(error, MACHINE_ERROR, 0, "%s: address resolution failed: %s", transport->uri,
-                    gai_strerror(code));
-        return false;
-    }
-    if (!transport->sends) {
-        return listen_tcp(transport, error);
-    }
-    transport->address = transport->addresses;
-    connect_next(transport);
-    return true;
+    return transport_wait_for_peer(transport, fd, path, error);
 }
 
 /* ---- all of them ---- */
@@ -393,7 +182,7 @@ static bool open_uri(Transport *transport, const char *uri, TransportTakeFd take
         return open_unix(transport, colon + 1, error);
     }
     if (strcmp(kind, "tcp") == 0) {
-        return open_tcp(transport, colon + 1, error);
+        return transport_open_tcp(transport, colon + 1, error);
     }
     if (strcmp(kind, "exec") == 0) {
         return open_command(transport, colon + 1, error);
@@ -420,7 +209,7 @@ Transport *transport_open(const char *uri, bool sends, TransportTakeFd take_fd,
     transport->opaque = opaque;
     transport->uri = g_strdup(uri);
     transport->sends = sends;
-    transport->fd = transport->listener = -1;
+    transport->fd = -1;
     transport->output = g_byte_array_new();
     if (!open_uri(transport, uri, take_fd, error)) {
         transport_free(transport);

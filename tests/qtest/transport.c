@@ -227,14 +227,12 @@ void transport_free(Transport *transport)
         return;
     }
     close_fd(transport);
-    transport_close_listener(transport);
+    transport_close_listeners(transport);
     end_child(transport);
     if (transport->temporary) {
         unlink(transport->temporary);
     }
-    if (transport->addresses) {
-        freeaddrinfo(transport->addresses);
-    }
+    transport_close_tcp(transport);
     g_byte_array_unref(transport->output);
     g_free(transport->temporary);
     g_free(transport->path);

@@ -3,8 +3,7 @@
  * The way a migration takes: QEMU's URIs, none of which ever blocks the main loop.
  *
  *     unix:PATH         connects, or listens and takes the first who comes
- *     tcp:HOST:PORT     likewise; [HOST] for an IPv6 address, no HOST for all of them. A name that
- *                       a server must be asked for is waited for
+ *     tcp:HOST:PORT     likewise; [HOST] for an IPv6 address, no HOST for all of them
  *     exec:COMMAND      the input, or the output, of a shell's command
  *     file:PATH         a file; one that is written has its name when it is whole, and not before
  *     fd:NAME           a descriptor that a monitor was given, or by its number one that the
@@ -59,7 +58,7 @@ void transport_finish(Transport *transport);
 /* How many bytes went either way until now. */
 uint64_t transport_moved(const Transport *transport);
 
-/* The port a listening tcp: has, or 0. */
+/* The port a listening tcp: has, or 0 until it listens. */
 unsigned transport_port(const Transport *transport);
 
 #endif /* TESTS_QTEST_TRANSPORT_H */
