@@ -10,7 +10,7 @@ import sys
 
 import harness
 import tpm2
-from harness import Machine, Swtpm, Tap, Tis
+from harness import ARCHES, Machine, Spapr, Swtpm, Tap, Tis
 from machines import (emulator, execute, human, Machines, refused, run_status, started, two_tpms)
 
 
@@ -90,6 +90,23 @@ def begin_with_one(program):
                 assert tpm2.look(Tis(machine.qtest).command, made) == seen
         said = machines.fails('a', *options, '-loadvm', 'two')
         assert "-loadvm two: Snapshot 'two' does not exist" in said, said
+
+
+def memory_across_pages(program):
+    """A page that only a device has written to, and with the end of something, is saved as well."""
+    with Machines(ARCHES['ppc64'].machine(program)[0]) as machines:
+        machine = machines.start('a', '-snapshot-dir', machines.directory,
+                                 device=['-device', 'tpm-spapr,tpmdev=t'])
+        driver = Spapr(machine.qtest)
+        driver.BUFFER = 0x20FF0
+        driver.open()
+        tpm2.startup(driver.command)
+        assert tpm2.code_of(driver.command(bytes.fromhex('80010000000c0000017b0010'))) == 0
+        seen = driver.read(driver.BUFFER, 32)
+        assert human(machine, 'savevm one') == ''
+        machine.qtest.ok(f'memset {driver.BUFFER:#x} 32 0x0')
+        assert human(machine, 'loadvm one') == ''
+        assert driver.read(driver.BUFFER, 32) == seen
 
 
 # ---- jobs, and the words of the human monitor, as QEMU has them ----
@@ -239,6 +256,7 @@ def main():
     for kind in ('libtpms', 'swtpm'):
         tap.run(f'snapshots, {kind}', snapshots, program, kind)
     tap.run('a snapshot of a command under way', snapshot_of_a_command, program)
+    tap.run('memory across pages', memory_across_pages, program)
     tap.run('a machine begins with a snapshot', begin_with_one, program)
     tap.run('jobs and the human monitor are as QEMU has them', as_qemu, program)
     tap.run('a job waits for the end of a command', job_of_a_command, program)
