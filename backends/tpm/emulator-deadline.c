@@ -42,7 +42,9 @@ static unsigned data_timeout(const Emulator *emulator)
     const EmulatorTimeouts *timeouts = &emulator->timeouts;
 
     if (emulator->data == DATA_OWN) {
-        return emulator->step == STEP_RESTORE ? timeouts->init : timeouts->control;
+        return emulator->step == STEP_RESTORE || emulator->step == STEP_STARTUP_STATE
+                   ? timeouts->init
+                   : timeouts->control;
     }
     return tpm_command_is_short(emulator->version, emulator->ordinal) ? timeouts->short_command
                                                                       : timeouts->long_command;

@@ -71,6 +71,8 @@ typedef enum EmulatorStep {
     STEP_LEARN_IDENTITY,
     STEP_STORE_VOLATILE,
     /* a load's end, a save, and the source that goes on after it */
+    STEP_STARTUP_STATE,
+    STEP_SAVE_STATE,
     STEP_RESET_ESTABLISHED,
     STEP_GET_PART,
     STEP_LOCK_AGAIN,
@@ -434,6 +436,8 @@ void tpm_emulator_drop_blobs(Emulator *emulator);
 void tpm_emulator_blobs_dropped(Emulator *emulator, uint32_t result);
 void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t result);
 void tpm_emulator_load_initialized(Emulator *emulator);
+void tpm_emulator_send_awakening(Emulator *emulator);
+void tpm_emulator_load_awoken(Emulator *emulator);
 void tpm_emulator_load_established(Emulator *emulator);
 void tpm_emulator_load_reset_established(Emulator *emulator);
 void tpm_emulator_load_learned(Emulator *emulator);

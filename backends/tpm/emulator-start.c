@@ -146,6 +146,10 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_LEARN_IDENTITY:
         tpm_emulator_ask_identity(emulator);
         break;
+    case STEP_STARTUP_STATE:
+    case STEP_SAVE_STATE:
+        tpm_emulator_send_awakening(emulator);
+        break;
     case STEP_RESET_ESTABLISHED:
         tpm_emulator_request(emulator, SWTPM_RESET_TPMESTABLISHED, SWTPM_LOCALITY_ARGUMENT(4), -1);
         break;
@@ -239,6 +243,10 @@ void tpm_emulator_step_responded(Emulator *emulator)
     case STEP_LEARN_SESSION:
     case STEP_LEARN_IDENTITY:
         tpm_emulator_after_responded(emulator);
+        break;
+    case STEP_STARTUP_STATE:
+    case STEP_SAVE_STATE:
+        tpm_emulator_load_awoken(emulator);
         break;
     case STEP_CONNECT: /* these send messages, or nothing */
     case STEP_SET_DATAFD:
@@ -540,6 +548,8 @@ static void step_granted(Emulator *emulator)
     case STEP_RESTORE:
     case STEP_LEARN_SESSION:
     case STEP_LEARN_IDENTITY:
+    case STEP_STARTUP_STATE:
+    case STEP_SAVE_STATE:
     case STEP_NONE:
         break;
     }

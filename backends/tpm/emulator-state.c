@@ -17,6 +17,13 @@
  * is dropped, unless there will be no other, and nothing starts then before libtpms was given a
  * state it must refuse, upon which it forgets all it was given.
  *
+ * A TPM 1.2 that TPM_SaveState was the last command of is loaded in another way. Its next command
+ * deletes what that has saved, which swtpm takes from the parts it is given but never stores, so
+ * that this fails and the TPM is in failure mode (measured, 0.7.1). It gets no volatile part, but
+ * TPM_Startup(ST_STATE) and TPM_SaveState, and is the same again: what it has saved then, and all
+ * of its volatile part but for the nonce of its ticks (measured, libtpms 0.9.2). Another command
+ * must not follow.
+ *
  * A permanent part without anything in it is never sent: swtpm makes a TPM of it whose seeds are
  * the same everywhere (measured, 0.7.1, 0.10.2).
  *
@@ -328,13 +335,23 @@ void tpm_emulator_load_described(Emulator *emulator)
     emulator->step = emulator->capabilities & SWTPM_CAP_LOCK_STORAGE ? STEP_LOCK : STEP_SET_PART;
 }
 
+/* Is it a TPM 1.2 between TPM_SaveState and whatever comes next? */
+static bool is_asleep(const Emulator *emulator)
+{
+    return emulator->version == TPM_VERSION_1_2 && incoming_part(emulator, SAVED)->size > 0 &&
+           incoming_part(emulator, VOLATILE)->flags & FLAG_STARTED;
+}
+
 void tpm_emulator_set_part(Emulator *emulator)
 {
-    const TPMStateBlob *part = incoming_part(emulator, emulator->move.part);
+    static const TPMStateBlob none = { NULL, 0, 0 }; /* nor what may be stored of another TPM */
+    unsigned number = emulator->move.part;
+    const TPMStateBlob *part =
+        number == VOLATILE && is_asleep(emulator) ? &none : incoming_part(emulator, number);
 
     emulator->blobs_given = true;
-    tpm_emulator_request_set(emulator, SWTPM_BLOB_PERMANENT + emulator->move.part,
-                             part->flags & FLAGS_OF_SWTPM, part->data, part->size);
+    tpm_emulator_request_set(emulator, SWTPM_BLOB_PERMANENT + number, part->flags & FLAGS_OF_SWTPM,
+                             part->data, part->size);
 }
 
 void tpm_emulator_part_set(Emulator *emulator)
@@ -409,7 +426,37 @@ void tpm_emulator_load_initialized(Emulator *emulator)
     emulator->spoiled = false;
     emulator->session.size = 0;
     emulator->identity.size = 0;
-    emulator->step = STEP_GET_ESTABLISHED;
+    emulator->step = is_asleep(emulator) ? STEP_STARTUP_STATE : STEP_GET_ESTABLISHED;
+}
+
+void tpm_emulator_send_awakening(Emulator *emulator)
+{
+    static const uint8_t startup[] = { 0x00, 0xC1, 0, 0, 0, 12, 0, 0, 0, 0x99, 0, 2 };
+    static const uint8_t save_state[] = { 0x00, 0xC1, 0, 0, 0, 10, 0, 0, 0, 0x98 };
+
+    if (emulator->step == STEP_STARTUP_STATE) {
+        tpm_emulator_send_own(emulator, startup, sizeof(startup));
+    } else {
+        tpm_emulator_send_own(emulator, save_state, sizeof(save_state));
+    }
+}
+
+void tpm_emulator_load_awoken(Emulator *emulator)
+{
+    uint32_t code = tpm_header_code(emulator->response);
+
+    if (code != 0) {
+        tpm_emulator_break(
+            emulator,
+            tpm_emulator_error(emulator, TPM_ERROR_TPM,
+                               "cannot go on with what TPM_SaveState has saved, in a state that "
+                               "%s wrote: its TPM answers %Xh with code %Xh",
+                               emulator->move.incoming->writer, emulator->own_ordinal, code));
+    } else if (emulator->step == STEP_STARTUP_STATE) {
+        emulator->step = STEP_SAVE_STATE;
+    } else {
+        emulator->step = STEP_GET_ESTABLISHED;
+    }
 }
 
 /*
@@ -423,7 +470,7 @@ void tpm_emulator_load_established(Emulator *emulator)
 {
     if (emulator->version == TPM_VERSION_2_0 && emulator->established) {
         emulator->step = STEP_RESET_ESTABLISHED;
-    } else if (emulator->started && !emulator->hash_open) {
+    } else if (emulator->started && !emulator->hash_open && !is_asleep(emulator)) {
         emulator->step = STEP_LEARN_SESSION;
     } else {
         tpm_emulator_load_learned(emulator);

@@ -211,6 +211,79 @@ static void test_a_large_part_is_sent_as_there_is_room(void **state)
     g_free((void *)large.data);
 }
 
+/* ---- a TPM 1.2 whose last command was TPM_SaveState ---- */
+
+#define SHAKE_1_2                                                                                  \
+    SET_DATAFD, OK, PROBE_2_0, FAILURE_1_2, PROBE_1_2, FAILURE_1_2, GET_CAPS, CAPS("3fbf"),        \
+        GET_SIZE, SIZE_4096
+#define HIDE_VOL      "c? 0000000d 00000000 00000002 00000000"
+#define STARTUP_STATE "d? 00c1 0000000c 00000099 0002"
+#define SAVE_STATE    "d? 00c1 0000000a 00000098"
+#define SUCCESS_1_2   "d! 00c4 0000000a 00000000"
+
+#define FLAG_1_2 (1u << 20)
+
+static TPMState state_1_2(uint32_t flags)
+{
+    TPMState given = some_state(0);
+
+    given.volatile_state.flags = FLAG_1_2 | flags;
+    given.saved = (TPMStateBlob){ saved_part, sizeof(saved_part), 0 };
+    return given;
+}
+
+/* No command of the library's own follows TPM_SaveState: it would undo that. */
+static void test_a_tpm_that_saved_its_state_is_woken_and_put_to_sleep(void **state)
+{
+    static const char *const script[] = { SHAKE_1_2,  SIZES,       SET_PERM,      OK,
+                                          HIDE_VOL,   OK,          SET_SAVE,      OK,
+                                          INIT_1,     OK,          STARTUP_STATE, SUCCESS_1_2,
+                                          SAVE_STATE, SUCCESS_1_2, GET_EST,       CLEAR,
+                                          GOODBYE,    NULL };
+    static EmulatorTest test;
+    TPMState given = state_1_2(FLAG_USED | FLAG_STARTED);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    emulator_test_end(&test);
+}
+
+/* It has its power again, and its guest is about to start it. */
+static void test_a_tpm_that_was_not_started_since_is_left_alone(void **state)
+{
+    static const char *const script[] = { SHAKE_1_2, SIZES,   SETS,  SET_SAVE, OK,  INIT_1,
+                                          OK,        GET_EST, CLEAR, GOODBYE,  NULL };
+    static EmulatorTest test;
+    TPMState given = state_1_2(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    emulator_test_end(&test);
+}
+
+static void test_one_that_does_not_wake_is_refused_by_name(void **state)
+{
+    static const char *const script[] = { SHAKE_1_2, SIZES, SET_PERM,      OK,
+                                          HIDE_VOL,  OK,    SET_SAVE,      OK,
+                                          INIT_1,    OK,    STARTUP_STATE, FAILURE_1_2,
+                                          "c eof",   NULL };
+    static EmulatorTest test;
+    TPMState given = state_1_2(FLAG_USED | FLAG_STARTED);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, "cannot go on with what TPM_SaveState has saved, in a "
+                                            "state that swtpm of old wrote: its TPM answers 99h "
+                                            "with code 9h");
+    emulator_test_end(&test);
+}
+
 /* ---- refusals ---- */
 
 static void refuse_load(const char *result, const char *words, TPMError code)
@@ -441,6 +514,9 @@ int main(void)
         cmocka_unit_test(test_a_target_waits_for_its_storage),
         cmocka_unit_test(test_a_part_may_take_as_long_as_the_lock),
         cmocka_unit_test(test_a_large_part_is_sent_as_there_is_room),
+        cmocka_unit_test(test_a_tpm_that_saved_its_state_is_woken_and_put_to_sleep),
+        cmocka_unit_test(test_a_tpm_that_was_not_started_since_is_left_alone),
+        cmocka_unit_test(test_one_that_does_not_wake_is_refused_by_name),
         cmocka_unit_test(test_what_is_refused_is_told_in_words),
         cmocka_unit_test(test_a_permanent_part_with_nothing_in_it_is_not_sent),
         cmocka_unit_test(test_a_smaller_buffer_than_the_guests_is_refused),

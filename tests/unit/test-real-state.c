@@ -4,6 +4,7 @@
  * guest had is there, and what was refused has changed nothing.
  */
 #include "command.h"
+#include "real-commands.h"
 #include "swtpm-process.h"
 #include "swtpm-protocol.h"
 
@@ -14,56 +15,9 @@
 
 #include <cmocka.h>
 
-/* ---- commands, in hexadecimal ---- */
-
-#define AUTH "00000009 40000009 0000 00 0000"
-
-#define STARTUP_2_0  "8001 0000000c 00000144 0000"
-#define EXTEND_2_0   "8002 00000041 00000182 00000003 " AUTH " 00000001 000b 01*32"
-#define PCRS_2_0     "8001 00000014 0000017e 00000001 000b 03 ffff00"
-#define IDENTITY_2_0 "8001 00000016 0000017d 0004 6964656e 000b 4000000c"
-#define CREATE_PRIMARY                                                                             \
-    "8002 00000043 00000131 40000001 " AUTH " 0004 0000 0000 001a 0023 000b 00030072 0000 0006 "   \
-    "0080 0043 0010 0003 0010 0000 0000 0000 00000000"
-#define READ_PUBLIC     "8001 0000000e 00000173 80000000"
-#define START_SESSION   "8001 0000002b 00000176 40000007 40000007 0010 22*16 0000 01 0010 000b"
-#define POLICY_DIGEST   "8001 0000000e 00000189 03000000"
-#define POLICY_LOCALITY "8001 0000000f 0000016f 03000000 03"
-#define DEFINE_SPACE                                                                               \
-    "8002 0000002d 0000012a 40000001 " AUTH " 0000 000e 01500001 000b 00060006 0000 0008"
-#define NV_WRITE "8002 0000002b 00000137 40000001 01500001 " AUTH " 0008 0102030405060708 0000"
-#define NV_READ  "8002 00000023 0000014e 40000001 01500001 " AUTH " 0008 0000"
-
-#define STARTUP_1_2 "00c1 0000000c 00000099 0001"
-#define EXTEND_1_2  "00c1 00000022 00000014 00000003 01*20"
-#define PCR_1_2     "00c1 0000000e 00000015 00000003"
-
-static GByteArray *bytes_of(const char *text)
-{
-    GByteArray *bytes = g_byte_array_new();
-
-    while (*text) {
-        if (*text == ' ') {
-            text++;
-            continue;
-        }
-        guint8 byte = (guint8)(g_ascii_xdigit_value(text[0]) << 4 | g_ascii_xdigit_value(text[1]));
-        guint64 times = 1;
-
-        text += 2;
-        if (*text == '*') {
-            times = g_ascii_strtoull(text + 1, (char **)&text, 10);
-        }
-        while (times-- > 0) {
-            g_byte_array_append(bytes, &byte, 1);
-        }
-    }
-    return bytes;
-}
-
 static uint32_t run(Swtpm *swtpm, const char *command)
 {
-    g_autoptr(GByteArray) bytes = bytes_of(command);
+    g_autoptr(GByteArray) bytes = bytes_of_hex(command);
 
     assert_int_equal(tpm_header_len(bytes->data), bytes->len);
     return backend_client_command(&swtpm->client, bytes->data, bytes->len);
@@ -229,6 +183,43 @@ static void test_a_tpm_1_2_goes_on_elsewhere(void **state)
     end(target);
 }
 
+/*
+ * Moved twice between TPM_SaveState and what its guest does next, be that to go on, as here, or to
+ * go to sleep: what was saved is there still.
+ */
+static void test_a_tpm_1_2_that_saved_its_state_moves(void **state)
+{
+    Swtpm *source = new_started(true, NULL);
+    Swtpm *target = new_started(true, NULL);
+    Swtpm *last = new_target(true, NULL);
+
+    (void)state;
+    assert_int_equal(run(source, EXTEND_1_2), 0);
+    g_autoptr(GBytes) pcr = ask(source, PCR_1_2);
+    g_autoptr(GBytes) session = ask(source, OIAP_1_2);
+    g_autoptr(GBytes) sessions = ask(source, LOADED_SESSIONS_1_2);
+    assert_int_equal(run(source, SAVE_STATE_1_2), 0);
+    g_autofree TPMState *saved = save(source);
+
+    assert_true(saved->saved.size > 0);
+    load(target, saved);
+    g_autofree TPMState *saved_again = save(target);
+
+    assert_int_equal(saved_again->saved.size, saved->saved.size);
+    assert_memory_equal(saved_again->saved.data, saved->saved.data, saved->saved.size);
+    assert_int_equal(saved_again->volatile_state.size, saved->volatile_state.size);
+    load(last, saved_again);
+    assert_same(pcr, last, PCR_1_2);
+    assert_same(sessions, last, LOADED_SESSIONS_1_2);
+    tpm_backend_resume(target->backend);
+    swtpm_start(target); /* its guest slept */
+    assert_int_equal(run(target, STARTUP_STATE_1_2), 0);
+    assert_same(pcr, target, PCR_1_2);
+    end(source);
+    end(target);
+    end(last);
+}
+
 static void test_a_tpm_before_its_startup_moves(void **state)
 {
     Swtpm *source = new_target(false, NULL);
@@ -321,7 +312,7 @@ static void test_a_saved_tpm_has_its_checkpoint_still(void **state)
 
 static bool has_bytes(const TPMStateBlob *blob, const char *wanted)
 {
-    g_autoptr(GByteArray) bytes = bytes_of(wanted);
+    g_autoptr(GByteArray) bytes = bytes_of_hex(wanted);
 
     return memmem(blob->data, blob->size, bytes->data, bytes->len) != NULL;
 }
@@ -561,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_a_tpm_2_0_goes_on_elsewhere),
         cmocka_unit_test(test_a_tpm_that_ran_becomes_another),
         cmocka_unit_test(test_a_tpm_1_2_goes_on_elsewhere),
+        cmocka_unit_test(test_a_tpm_1_2_that_saved_its_state_moves),
         cmocka_unit_test(test_a_tpm_before_its_startup_moves),
         cmocka_unit_test(test_a_snapshot_is_loaded_where_it_was_taken),
         cmocka_unit_test(test_a_loaded_tpm_comes_back_after_its_swtpm_died),
