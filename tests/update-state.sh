@@ -12,21 +12,30 @@ set -euo pipefail
 
 source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${1:-$source_root/build/plain}
-target=$source_root/tests/data/state/v1
 
 if ! [ -f "$build/build.ninja" ]; then
     echo "update-state.sh: '$build' is no build directory; make one: meson setup $build" >&2
     exit 2
 fi
-ninja -C "$build" --quiet tests/unit/test-state-fixtures
 fresh=$(mktemp -d)
 trap 'rm -r "$fresh"' EXIT
-TPMDEV_WRITE_STATE=$fresh "$build/tests/unit/test-state-fixtures"
-mkdir -p "$target"
-for file in "$fresh"/*; do
-    if ! [ -e "$target/$(basename "$file")" ]; then
-        cp "$file" "$target/"
-    fi
-done
+
+# write TEST FOLDER: what the test makes goes to this folder, where it is missing there.
+write() {
+    local target=$source_root/tests/data/state/$2
+
+    ninja -C "$build" --quiet "tests/unit/$1"
+    mkdir -p "$fresh/$2" "$target"
+    TPMDEV_WRITE_STATE=$fresh/$2 "$build/tests/unit/$1"
+    # A stream and its text are of one TPM: a text alone would be that of another.
+    for file in "$fresh/$2"/*.state; do
+        if ! [ -e "$target/$(basename "$file")" ]; then
+            cp "$file" "${file%.state}.txt" "$target/"
+        fi
+    done
+}
+
+write test-state-fixtures v1
+write test-state-real v1-real
 cd "$source_root"
 git status --short -- tests/data/state

@@ -37,9 +37,7 @@ void swtpm_launch(Swtpm *swtpm, bool is_1_2)
 {
     g_autofree char *state = g_strdup_printf("dir=%s", swtpm->directory);
     g_autofree char *ctrl = g_strdup_printf("type=unixio,path=%s", swtpm->path);
-    char *argv[] = {
-        "swtpm", "socket", "--tpmstate", state, "--ctrl", ctrl, NULL, NULL, NULL, NULL
-    };
+    char *argv[12] = { "swtpm", "socket", "--tpmstate", state, "--ctrl", ctrl };
     unsigned argc = 6;
     gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
     GError *error = NULL;
@@ -51,6 +49,10 @@ void swtpm_launch(Swtpm *swtpm, bool is_1_2)
     if (swtpm->key) {
         argv[argc++] = "--key";
         argv[argc++] = (char *)swtpm->key;
+    }
+    if (swtpm->migration_key) {
+        argv[argc++] = "--migration-key";
+        argv[argc++] = (char *)swtpm->migration_key;
     }
     if (!g_spawn_async(NULL, argv, NULL,
                        G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDERR_TO_DEV_NULL,

@@ -12,8 +12,9 @@
 typedef struct Swtpm {
     char *directory;
     char *path;
-    GPid pid;                 /* 0: not running */
-    const char *key;          /* for --key, or NULL */
+    GPid pid;        /* 0: not running */
+    const char *key; /* for --key, or NULL; and so the next */
+    const char *migration_key;
     TPMEmulatorConfig config; /* but for size, id and, if there is no other way, path: the test's */
     TPMBackend *backend;
     BackendClient client;
