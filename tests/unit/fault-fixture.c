@@ -45,18 +45,6 @@ static bool is_1_2(TISMachine *machine)
     return machine->tpm->version == TPM_VERSION_1_2;
 }
 
-void fault_plug_backend(TISMachine *machine, TPMBackend *backend)
-{
-    GError *error = NULL;
-
-    machine->device =
-        tpmdev_device_new(&machine->config, backend, &machine->host.host, &machine->host, &error);
-    if (!machine->device) {
-        fail_msg("%s", error->message);
-    }
-    g_atomic_pointer_set(&machine->host.device, machine->device);
-}
-
 void fault_plug(TISMachine *machine, const TPMFaultConfig *config)
 {
     TPMBackend *backend = fault_new(config);
@@ -66,7 +54,7 @@ void fault_plug(TISMachine *machine, const TPMFaultConfig *config)
     } else {
         fake_backend_respond(machine->tpm, fault_good_2_0, sizeof(fault_good_2_0));
     }
-    fault_plug_backend(machine, backend);
+    tis_machine_plug_backend(machine, backend);
     tpmdev_backend_unref(backend);
     tis_request(machine, 0);
 }

@@ -28,9 +28,6 @@ TPMBackend *fault_new(const TPMFaultConfig *config);
 /* Around any TPM, a fault with a command that no test sends. */
 TPMBackend *fault_wrap(TPMBackend *inner);
 
-/* A device before that backend, in the machine. */
-void fault_plug_backend(TISMachine *machine, TPMBackend *backend);
-
 /* A device before a TPM with that fault, and locality 0 has it. */
 void fault_plug(TISMachine *machine, const TPMFaultConfig *config);
 

@@ -243,11 +243,11 @@ static void test_the_next_device_waits_for_the_command_of_the_last_one(void **st
     config.ordinal = 0x999;
     machine->tpm->submit_when = FAKE_WHEN_TOLD;
     machine->tpm->cancel_when = FAKE_WHEN_TOLD;
-    fault_plug_backend(machine, backend);
+    tis_machine_plug_backend(machine, backend);
     tis_request(machine, 0);
     fault_start_command(machine);
     tis_machine_unplug(machine);
-    fault_plug_backend(machine, backend);
+    tis_machine_plug_backend(machine, backend);
     assert_int_equal(machine->tpm->starts, 1);
     fake_backend_answer(machine->tpm);
     assert_int_equal(machine->tpm->starts, 2);

@@ -32,10 +32,15 @@ TISMachine *tis_machine_prepare(TPMVersion version, FakeKind kind, size_t buffer
 
 void tis_machine_plug(TISMachine *machine)
 {
+    tis_machine_plug_backend(machine, machine->tpm->backend);
+}
+
+void tis_machine_plug_backend(TISMachine *machine, TPMBackend *backend)
+{
     GError *error = NULL;
 
-    machine->device = tpmdev_device_new(&machine->config, machine->tpm->backend,
-                                        &machine->host.host, &machine->host, &error);
+    machine->device =
+        tpmdev_device_new(&machine->config, backend, &machine->host.host, &machine->host, &error);
     if (!machine->device) {
         fail_msg("tpmdev_device_new: %s", error->message);
     }

@@ -68,6 +68,9 @@ TISMachine *tis_machine_new(TPMVersion version);
 TISMachine *tis_machine_prepare(TPMVersion version, FakeKind kind, size_t buffer_size);
 void tis_machine_plug(TISMachine *machine);
 
+/* The same with another TPM than the machine's own, which may be put into that. */
+void tis_machine_plug_backend(TISMachine *machine, TPMBackend *backend);
+
 /* Free the device alone. */
 void tis_machine_unplug(TISMachine *machine);
 
