@@ -7,6 +7,7 @@
  * TPMDEV_TEST_ROUNDS in the environment has another number of rounds, for builds in which a
  * sanitizer looks after the memory.
  */
+#include "chain-tpm.h"
 #include "children.h"
 #include "fake-chardev.h"
 #include "real-tpm.h"
@@ -19,6 +20,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <tpmdev/state.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -333,6 +335,42 @@ static void test_nothing_is_left_of_a_fault(void **state)
     assert_nothing_is_left(round_of_fault);
 }
 
+/* The same when it is saved or loaded; or that is refused. */
+static void round_of_moved_fault(unsigned number)
+{
+    static const TPMFault faults[] = { TPM_FAULT_DEATH, TPM_FAULT_DELAY, TPM_FAULT_HANG,
+                                       TPM_FAULT_REFUSE };
+    ChainTPM *chain = chain_tpm_new(TPM_VERSION_2_0, TPM_BUFFER_SIZE_COMMON, true);
+    TPMFault fault = faults[number / 2 % G_N_ELEMENTS(faults)];
+    TPMFaultConfig config = { .size = sizeof(config),
+                              .id = "tpm1",
+                              .backend = chain->backend,
+                              .fault = fault,
+                              .delay_min_us = fault == TPM_FAULT_DELAY ? 1 : 0,
+                              .on = number % 2 ? TPM_FAULT_ON_SAVE : TPM_FAULT_ON_LOAD };
+    int64_t timeout_ns = fault == TPM_FAULT_HANG ? 1000000 : REAL_DEADLINE_S * 1000000000ll;
+    TPMBackend *backend = tpmdev_backend_fault_new(&config, NULL);
+    TPMDevice *device = tpmdev_device_new(NULL, backend, NULL, NULL, NULL);
+
+    assert_non_null(device);
+    GBytes *state = tpmdev_device_save(device, timeout_ns, NULL);
+
+    assert_int_equal(state != NULL, number % 2 == 0 || fault == TPM_FAULT_DELAY);
+    if (state) {
+        tpmdev_device_load(device, state, timeout_ns, NULL);
+        g_bytes_unref(state);
+    }
+    tpmdev_device_free(device);
+    tpmdev_backend_unref(backend);
+    chain_tpm_free(chain);
+}
+
+static void test_nothing_is_left_of_a_fault_in_a_move(void **state)
+{
+    (void)state;
+    assert_nothing_is_left(round_of_moved_fault);
+}
+
 /* ---- a dead one ---- */
 
 static void round_of_null(unsigned number)
@@ -379,6 +417,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nothing_is_left_of_a_swtpm_of_its_own),
         cmocka_unit_test(test_nothing_is_left_of_the_hosts_tpm),
         cmocka_unit_test(test_nothing_is_left_of_a_fault),
+        cmocka_unit_test(test_nothing_is_left_of_a_fault_in_a_move),
     };
 
     (void)argc;
