@@ -119,8 +119,10 @@ bool tpm_backend_moves_sequence(TPMBackend *backend);
 /* The type that is written beside a state, and has to be that of the backend that loads it. */
 const char *tpm_backend_get_state_type(const TPMBackend *backend);
 
-/* A copy of a state in one piece of memory, to be freed with g_free(). */
+/* A copy of a state in one piece of memory, which is wiped before it is given back. */
 TPMState *tpm_state_copy(const TPMState *state);
+TPMState *tpm_state_free(TPMState *copy); /* NULL will do; returns NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TPMState, tpm_state_free)
 
 /* The longest text that says who wrote a state, in bytes; and may this be one? */
 #define TPM_STATE_WRITER_MAX 127u

@@ -147,7 +147,7 @@ void tpm_backend_deliver_locked(TPMBackend *backend)
     g_clear_error(&delivery.response_error);
     g_clear_error(&delivery.hash_error);
     g_clear_error(&delivery.failure);
-    g_free(delivery.saved);
+    tpm_state_free(delivery.saved);
     g_clear_error(&delivery.move_error);
 }
 

@@ -7,6 +7,7 @@
  * hw/tpm/device-state.c to the functions of a TPMBackendClass, and back by way of backend.c.
  */
 #include "backend-private.h"
+#include "state-crypt.h"
 
 #include <string.h>
 
@@ -47,10 +48,15 @@ static void copy_blob(TPMStateBlob *blob, uint8_t **end)
     }
 }
 
+static size_t blobs_size(const TPMState *state)
+{
+    return state->permanent.size + state->volatile_state.size + state->saved.size;
+}
+
 TPMState *tpm_state_copy(const TPMState *state)
 {
     size_t writer_size = strlen(state->writer) + 1;
-    size_t size = state->permanent.size + state->volatile_state.size + state->saved.size;
+    size_t size = blobs_size(state);
     TPMState *copy = g_malloc(sizeof(*copy) + size + writer_size);
     uint8_t *end = (uint8_t *)(copy + 1);
 
@@ -61,6 +67,15 @@ TPMState *tpm_state_copy(const TPMState *state)
     copy_blob(&copy->saved, &end);
     copy->writer = memcpy(end, state->writer, writer_size);
     return copy;
+}
+
+TPMState *tpm_state_free(TPMState *copy)
+{
+    if (copy) {
+        tpm_state_wipe(copy + 1, blobs_size(copy));
+        g_free(copy);
+    }
+    return NULL;
 }
 
 /* ---- the tpmEstablished flag ---- */
@@ -137,7 +152,7 @@ gboolean tpmdev_backend_can_migrate(TPMBackend *backend, GError **error)
 
 void tpm_backend_forget_move(TPMBackend *backend)
 {
-    g_clear_pointer(&backend->saved, g_free);
+    backend->saved = tpm_state_free(backend->saved);
     g_clear_error(&backend->move_error);
 }
 

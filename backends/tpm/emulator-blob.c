@@ -29,15 +29,17 @@ const char *tpm_emulator_part_name(unsigned part)
 
 /* ---- receiving ---- */
 
+#define CHUNK_SIZE 16384u
+
 void tpm_emulator_request_part(Emulator *emulator)
 {
     EmulatorMove *move = &emulator->move;
-    GByteArray *blob = move->parts[move->part];
+    const TPMSecret *blob = move->parts[move->part];
     uint8_t message[SWTPM_BLOB_MESSAGE_SIZE];
 
     move->headed = false;
     tpm_swtpm_blob_message(SWTPM_GET_STATEBLOB, 0, SWTPM_BLOB_PERMANENT + move->part,
-                           blob ? blob->len : 0, message);
+                           blob ? (uint32_t)blob->len : 0, message);
     tpm_emulator_send_message(emulator, SWTPM_GET_STATEBLOB, message, sizeof(message), -1);
 }
 
@@ -60,14 +62,14 @@ static bool take_head(Emulator *emulator)
     EmulatorMove *move = &emulator->move;
     uint32_t total = tpm_get_be32(emulator->reply + SWTPM_BLOB_TOTLENGTH_OFFSET);
     uint32_t length = tpm_get_be32(emulator->reply + SWTPM_BLOB_LENGTH_OFFSET);
-    GByteArray *blob = move->parts[move->part];
+    TPMSecret *blob = move->parts[move->part];
 
     if (!blob) {
-        blob = move->parts[move->part] = g_byte_array_new();
+        blob = move->parts[move->part] = tpm_secret_new(0);
         move->total = total;
         move->flags[move->part] = tpm_get_be32(emulator->reply + SWTPM_BLOB_FLAGS_OFFSET);
     }
-    uint32_t left = move->total - blob->len;
+    uint32_t left = move->total - (uint32_t)blob->len;
 
     if (move->total > TPM_STATE_BLOB_SIZE_MAX || (total != left && total != move->total) ||
         length > left || (length == 0 && left > 0)) {
@@ -79,18 +81,18 @@ static bool take_head(Emulator *emulator)
     return true;
 }
 
-bool tpm_emulator_receive_rest(Emulator *emulator, GByteArray *bytes)
+bool tpm_emulator_receive_rest(Emulator *emulator, TPMSecret *bytes)
 {
     EmulatorMove *move = &emulator->move;
-    uint8_t chunk[16384];
 
     while (move->left > 0) {
-        ssize_t got = tpm_emulator_receive(emulator, chunk, MIN(move->left, sizeof(chunk)));
+        size_t size = MIN(move->left, CHUNK_SIZE);
+        ssize_t got = tpm_emulator_receive(emulator, tpm_secret_reserve(bytes, size), size);
 
         if (got <= 0) {
             return false; /* none yet, or never */
         }
-        g_byte_array_append(bytes, chunk, (guint)got);
+        bytes->len += (size_t)got;
         move->left -= (uint32_t)got;
     }
     return true;
@@ -128,13 +130,13 @@ static void watch_room(Emulator *emulator, bool watch)
 
 void tpm_emulator_drop_outgoing(Emulator *emulator)
 {
-    g_clear_pointer(&emulator->outgoing, g_byte_array_unref);
+    emulator->outgoing = tpm_secret_free(emulator->outgoing);
     emulator->sent = 0;
 }
 
 bool tpm_emulator_flush(Emulator *emulator)
 {
-    GByteArray *frame = emulator->outgoing;
+    const TPMSecret *frame = emulator->outgoing;
 
     while (frame && emulator->sent < frame->len) {
         ssize_t sent = send(emulator->control_fd, frame->data + emulator->sent,
@@ -165,9 +167,10 @@ void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags,
     }
     tpm_swtpm_blob_message(SWTPM_SET_STATEBLOB, flags, type, (uint32_t)size, message);
     tpm_emulator_drop_outgoing(emulator);
-    emulator->outgoing = g_byte_array_sized_new((guint)(sizeof(message) + size));
-    g_byte_array_append(emulator->outgoing, message, sizeof(message));
-    g_byte_array_append(emulator->outgoing, blob, (guint)size);
+    emulator->outgoing = tpm_secret_new(0);
+    tpm_secret_reserve(emulator->outgoing, sizeof(message) + size);
+    tpm_secret_append(emulator->outgoing, message, sizeof(message));
+    tpm_secret_append(emulator->outgoing, blob, size);
     emulator->request = SWTPM_SET_STATEBLOB;
     emulator->request_deadline = 0;
     emulator->reply_is_stale = false;

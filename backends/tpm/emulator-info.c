@@ -37,7 +37,7 @@ void tpm_emulator_request_info(Emulator *emulator)
     move->headed = false;
     move->chunks++;
     tpm_swtpm_info_message(move->kind == MOVE_SAVE ? TPM_INFO_OF_SOURCE : TPM_INFO_OF_TARGET,
-                           move->info ? move->info->len : 0, message);
+                           move->info ? (uint32_t)move->info->len : 0, message);
     tpm_emulator_send_message(emulator, SWTPM_GET_INFO, message, sizeof(message), -1);
 }
 
@@ -57,10 +57,10 @@ static bool take_head(Emulator *emulator)
         return false;
     }
     if (!move->info) {
-        move->info = g_byte_array_new();
+        move->info = tpm_secret_new(0);
     }
     move->headed = true;
-    move->total = length > 0 ? total : move->info->len;
+    move->total = length > 0 ? total : (uint32_t)move->info->len;
     move->left = length;
     return true;
 }
@@ -107,7 +107,7 @@ bool tpm_emulator_info_is_missed(Emulator *emulator)
 
 char *tpm_emulator_describe(const Emulator *emulator)
 {
-    const GByteArray *info = emulator->move.info;
+    const TPMSecret *info = emulator->move.info;
     g_autofree char *text = info ? g_strndup((const char *)info->data, info->len) : NULL;
 
     return tpm_info_words(emulator->capabilities & SWTPM_CAP_LOCK_STORAGE ? "swtpm 0.8 or later"

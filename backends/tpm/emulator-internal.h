@@ -24,6 +24,7 @@
 #ifndef EMULATOR_INTERNAL_H
 #define EMULATOR_INTERNAL_H
 
+#include "secret.h"
 #include "swtpm-peer.h"
 #include "swtpm-protocol.h"
 
@@ -150,9 +151,9 @@ typedef struct EmulatorMove {
     EmulatorMoveKind kind;
     bool wanted;   /* a save that waits for what was wanted before it */
     unsigned part; /* 0 to 2: permanent, volatile, saved */
-    GByteArray *parts[3];
+    TPMSecret *parts[3];
     uint32_t flags[3]; /* swtpm's, of each */
-    GByteArray *info;  /* what the TPM says of itself; NULL: nothing */
+    TPMSecret *info;   /* what the TPM says of itself; NULL: nothing */
     unsigned chunks;   /* of that, which were asked for */
     uint32_t total;    /* bytes of the present part, or of that */
     uint32_t left;     /* of those of the present reply that are still to come */
@@ -204,9 +205,9 @@ typedef struct Emulator {
     SwtpmCommand request;
     bool reply_is_stale; /* nobody waits for it any more */
     uint8_t reply[SWTPM_REPLY_MAX];
-    size_t reply_size;    /* bytes of it that are here */
-    GByteArray *outgoing; /* a frame that is being sent; NULL for none */
-    size_t sent;          /* bytes of it */
+    size_t reply_size;   /* bytes of it that are here */
+    TPMSecret *outgoing; /* a frame that is being sent; NULL for none */
+    size_t sent;         /* bytes of it */
     bool want_cancel;
     bool want_reset_established;
     bool want_get_established;
@@ -454,7 +455,7 @@ bool tpm_emulator_receive_part(Emulator *emulator);
 bool tpm_emulator_part_is_whole(const Emulator *emulator);
 
 /* The rest of the present reply goes to these bytes: true when it is whole. */
-bool tpm_emulator_receive_rest(Emulator *emulator, GByteArray *bytes);
+bool tpm_emulator_receive_rest(Emulator *emulator, TPMSecret *bytes);
 
 /* Send SET_STATEBLOB. No other message may be under way. */
 void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags, const void *blob,

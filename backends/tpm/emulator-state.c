@@ -57,10 +57,10 @@ enum { PERMANENT, VOLATILE, SAVED };
 void tpm_emulator_move_free(EmulatorMove *move)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(move->parts); i++) {
-        g_clear_pointer(&move->parts[i], g_byte_array_unref);
+        move->parts[i] = tpm_secret_free(move->parts[i]);
     }
-    g_clear_pointer(&move->info, g_byte_array_unref);
-    g_clear_pointer(&move->incoming, g_free);
+    move->info = tpm_secret_free(move->info);
+    move->incoming = tpm_state_free(move->incoming);
     g_clear_pointer(&move->writer, g_free);
     g_clear_error(&move->error);
 }
@@ -171,7 +171,7 @@ static void next_part(Emulator *emulator)
 static void part_came(Emulator *emulator)
 {
     EmulatorMove *move = &emulator->move;
-    const GByteArray *bytes = move->parts[move->part];
+    const TPMSecret *bytes = move->parts[move->part];
     TPMStateBlob part = { bytes->data, bytes->len, 0 };
     TPMError code;
     const char *trouble = part.size > 0 ? tpm_emulator_blob_trouble(&part, &code) : NULL;
@@ -200,7 +200,7 @@ void tpm_emulator_part_replied(Emulator *emulator, uint32_t result)
 
 static TPMStateBlob blob(const EmulatorMove *move, unsigned part, uint32_t flags)
 {
-    const GByteArray *bytes = move->parts[part];
+    const TPMSecret *bytes = move->parts[part];
     size_t size = bytes ? bytes->len : 0;
 
     return (TPMStateBlob){ size > 0 ? bytes->data : NULL, size,

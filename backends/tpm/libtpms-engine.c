@@ -15,6 +15,7 @@
  */
 #include "command.h"
 #include "libtpms-engine-private.h"
+#include "secret.h"
 #include "tpm-info.h"
 
 #include <errno.h>
@@ -115,7 +116,7 @@ static bool store(LibtpmsEngine *engine, TPMStateKind kind, const void *data, si
         return tpm_state_directory_store(engine->directory, kind, data, size, error);
     }
     g_clear_pointer(&engine->staged[kind], g_bytes_unref);
-    engine->staged[kind] = g_bytes_new(data, size);
+    engine->staged[kind] = tpm_secret_copy(data, size);
     return true;
 }
 

@@ -12,6 +12,8 @@
  * has the directory for it, and lets go of that.
  */
 #include "libtpms-engine-private.h"
+#include "secret.h"
+#include "state-crypt.h"
 #include "tpm-info.h"
 
 #include <libtpms/tpm_error.h>
@@ -106,7 +108,10 @@ bool libtpms_engine_collect(LibtpmsEngine *engine, LibtpmsState *state, GError *
 void libtpms_state_clear(LibtpmsState *state)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(state->data); i++) {
-        free(state->data[i]);
+        if (state->data[i]) {
+            tpm_state_wipe(state->data[i], state->size[i]);
+            free(state->data[i]);
+        }
     }
     g_clear_pointer(&state->writer, g_free);
 }
@@ -234,7 +239,7 @@ static void stage(LibtpmsEngine *engine, const TPMState *state)
     engine->staging = true;
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (parts[i]->size > 0) {
-            engine->staged[kinds[i]] = g_bytes_new(parts[i]->data, parts[i]->size);
+            engine->staged[kinds[i]] = tpm_secret_copy(parts[i]->data, parts[i]->size);
         }
     }
 }

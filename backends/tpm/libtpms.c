@@ -182,7 +182,7 @@ static void run_save(LibtpmsTPM *tpm)
 static void run_load(LibtpmsTPM *tpm)
 {
     unsigned cycle = (unsigned)g_atomic_int_get(&tpm->cycle);
-    g_autofree TPMState *state = g_atomic_pointer_exchange(&tpm->incoming, NULL);
+    g_autoptr(TPMState) state = g_atomic_pointer_exchange(&tpm->incoming, NULL);
     g_autoptr(GError) error = NULL;
     bool lost;
 
@@ -418,7 +418,7 @@ static void tpm_unref(gpointer data)
     g_cond_clear(&tpm->exited);
     g_mutex_clear(&tpm->cancel_lock);
     g_clear_error(&tpm->failure);
-    g_free(tpm->incoming);
+    tpm_state_free(tpm->incoming);
     free(tpm->response.data);
     g_free(tpm->command);
     g_free(tpm);
@@ -494,7 +494,7 @@ static void libtpms_load(void *self, size_t buffer_size, const TPMState *state)
     LibtpmsTPM *tpm = self;
 
     begin_anew(tpm, buffer_size);
-    g_free(g_atomic_pointer_exchange(&tpm->incoming, tpm_state_copy(state)));
+    tpm_state_free(g_atomic_pointer_exchange(&tpm->incoming, tpm_state_copy(state)));
     ring(tpm, WORK_LOAD);
 }
 

@@ -9,6 +9,7 @@
  */
 #include "state-file.h"
 #include "command.h"
+#include "secret.h"
 #include "state-crypt.h"
 
 #include <string.h>
@@ -71,35 +72,6 @@ bool tpm_state_file_damaged(const TPMStateFile *file, GError **error, const char
                 "give an empty one for a new TPM",
                 file->path, text);
     return false;
-}
-
-/* ---- payloads ---- */
-
-typedef struct Payload {
-    size_t size;
-    uint8_t bytes[];
-} Payload;
-
-static Payload *payload_new(size_t size)
-{
-    Payload *payload = g_malloc(sizeof(*payload) + size);
-
-    payload->size = size;
-    return payload;
-}
-
-static void payload_free(gpointer data)
-{
-    Payload *payload = data;
-
-    tpm_state_wipe(payload->bytes, payload->size);
-    g_free(payload);
-}
-
-static void content_set_payload(TPMStateContent *content, Payload *payload)
-{
-    content->payload =
-        g_bytes_new_with_free_func(payload->bytes, payload->size, payload_free, payload);
 }
 
 void tpm_state_content_clear(TPMStateContent *content)
@@ -258,10 +230,7 @@ static bool parse_plain(const TPMStateFile *file, const uint8_t *bytes, size_t s
                     file->path, file->key->source);
         return false;
     }
-    Payload *payload = payload_new(size - header_size);
-
-    memcpy(payload->bytes, bytes + header_size, payload->size);
-    content_set_payload(content, payload);
+    content->payload = tpm_secret_copy(bytes + header_size, size - header_size);
     content->is_old = file->key != NULL;
     return true;
 }
@@ -309,22 +278,20 @@ static bool parse_encrypted(const TPMStateFile *file, const uint8_t *bytes, size
     if (!find_secrets(file, bytes, &secrets, &content->is_old)) {
         return no_key_fits(file, error);
     }
-    Payload *payload = payload_new(size - TPM_STATE_HEADER_SIZE);
+    g_autoptr(TPMSecret) payload = tpm_secret_new(size - TPM_STATE_HEADER_SIZE);
     bool whole =
         tpm_state_decrypt(&secrets, bytes, AUTHENTICATED_SIZE, bytes + TPM_STATE_HEADER_SIZE,
-                          payload->size, bytes + HEADER_TAG, payload->bytes);
+                          payload->len, bytes + HEADER_TAG, payload->data);
 
     tpm_state_secrets_wipe(&secrets);
     if (!whole) {
-        payload_free(payload);
         return tpm_state_file_damaged(file, error,
                                       "the key fits, and AES-256-GCM finds it altered");
     }
     if (!check_meaning(file, bytes, error)) {
-        payload_free(payload);
         return false;
     }
-    content_set_payload(content, payload);
+    content->payload = tpm_secret_to_bytes(g_steal_pointer(&payload));
     return true;
 }
 

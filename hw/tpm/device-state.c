@@ -308,7 +308,7 @@ void tpm_move_ended(TPMMove *move, const TPMState *saved, const GError *error)
 
 void tpm_move_clear(TPMMove *move)
 {
-    g_clear_pointer(&move->saved, g_free);
+    move->saved = tpm_state_free(move->saved);
     g_clear_error(&move->error);
     move->wanted = false;
 }

@@ -7,6 +7,7 @@
  */
 #include "state-stream.h"
 
+#include "secret.h"
 #include "state-crypt.h"
 
 #include <string.h>
@@ -18,6 +19,10 @@
 #define HEADER_DIGEST  16u
 #define DIGEST_SIZE    32u
 #define HEADER_SIZE    48u
+
+/* Of the numbers in a value; the body begins at a multiple of it. */
+#define ALIGNMENT 8u
+G_STATIC_ASSERT(HEADER_SIZE % ALIGNMENT == 0);
 
 #define STREAM_VERSION 1u
 #define BODY_TYPE      "a(suay)"
@@ -67,12 +72,21 @@ static GVariant *swap(GVariant *value)
     return g_variant_byteswap(value);
 }
 
-static GBytes *serialise(GVariant *content)
+/* To be written by g_variant_store(): what GLib serialises by itself it does not wipe. */
+static GVariant *little_endian(GVariant *content)
 {
     g_autoptr(GVariant) value = g_variant_ref_sink(content);
-    g_autoptr(GVariant) little_endian = swap(value);
 
-    return g_variant_get_data_as_bytes(little_endian);
+    return swap(value);
+}
+
+static GBytes *serialise(GVariant *content)
+{
+    g_autoptr(GVariant) value = little_endian(content);
+    TPMSecret *bytes = tpm_secret_new(g_variant_get_size(value));
+
+    g_variant_store(value, bytes->data);
+    return tpm_secret_to_bytes(bytes);
 }
 
 /* Are these all of its parts, and are they written in the one way there is? */
@@ -87,10 +101,10 @@ static bool is_made_of(GVariant *value, GVariant *const parts[], gsize n)
     if (size != g_variant_get_size(value) || size == 0) {
         return size == g_variant_get_size(value);
     }
-    g_autofree uint8_t *bytes = g_malloc(size);
+    g_autoptr(TPMSecret) bytes = tpm_secret_new(size);
 
-    g_variant_store(made, bytes);
-    return memcmp(bytes, g_variant_get_data(value), size) == 0;
+    g_variant_store(made, bytes->data);
+    return memcmp(bytes->data, g_variant_get_data(value), size) == 0;
 }
 
 /*
@@ -125,13 +139,24 @@ static bool is_normal(GVariant *value)
     return normal;
 }
 
+/* As they are, where numbers can be read, or a copy: one of GLib's own making would not be wiped.
+ */
+static GBytes *align(GBytes *bytes)
+{
+    gsize size;
+    const uint8_t *data = g_bytes_get_data(bytes, &size);
+
+    return (uintptr_t)data % ALIGNMENT == 0 ? g_bytes_ref(bytes) : tpm_secret_copy(data, size);
+}
+
 /* NULL when the bytes are no such value. */
 static GVariant *parse(GBytes *bytes, const char *type)
 {
-    g_autoptr(GVariant) little_endian =
-        g_variant_ref_sink(g_variant_new_from_bytes(G_VARIANT_TYPE(type), bytes, FALSE));
+    g_autoptr(GBytes) aligned = align(bytes);
+    g_autoptr(GVariant) value =
+        g_variant_ref_sink(g_variant_new_from_bytes(G_VARIANT_TYPE(type), aligned, FALSE));
 
-    return is_normal(little_endian) ? swap(little_endian) : NULL;
+    return is_normal(value) ? swap(value) : NULL;
 }
 
 /* ---- writing ---- */
@@ -159,20 +184,19 @@ void tpm_state_writer_add(TPMStateWriter *writer, const char *name, uint32_t ver
 
 GBytes *tpm_state_writer_end(TPMStateWriter *writer, GError **error)
 {
-    g_autoptr(GBytes) body = serialise(g_variant_builder_end(&writer->sections));
-    gsize size;
-    const void *data = g_bytes_get_data(body, &size);
-    g_autofree uint8_t *stream = g_malloc(HEADER_SIZE + size);
+    g_autoptr(GVariant) body = little_endian(g_variant_builder_end(&writer->sections));
+    gsize size = g_variant_get_size(body);
+    g_autoptr(TPMSecret) stream = tpm_secret_new(HEADER_SIZE + size);
 
-    memcpy(stream, magic, sizeof(magic));
-    put_le32(stream + HEADER_VERSION, STREAM_VERSION);
-    put_le32(stream + HEADER_SIZE_AT, (uint32_t)size);
-    memcpy(stream + HEADER_SIZE, data, size);
+    memcpy(stream->data, magic, sizeof(magic));
+    put_le32(stream->data + HEADER_VERSION, STREAM_VERSION);
+    put_le32(stream->data + HEADER_SIZE_AT, (uint32_t)size);
+    g_variant_store(body, stream->data + HEADER_SIZE);
     g_free(writer);
-    if (!digest_of(stream, HEADER_SIZE + size, stream + HEADER_DIGEST, error)) {
+    if (!digest_of(stream->data, stream->len, stream->data + HEADER_DIGEST, error)) {
         return NULL;
     }
-    return g_bytes_new_take(g_steal_pointer(&stream), HEADER_SIZE + size);
+    return tpm_secret_to_bytes(g_steal_pointer(&stream));
 }
 
 /* ---- reading ---- */
@@ -348,7 +372,7 @@ bool tpm_state_reader_check_used(const TPMStateReader *reader, GError **error)
 
 GVariant *tpm_state_bytes(const void *data, size_t size)
 {
-    return g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, data, size, 1);
+    return g_variant_new_from_data(G_VARIANT_TYPE_BYTESTRING, data, size, TRUE, NULL, NULL);
 }
 
 const uint8_t *tpm_state_get_bytes(GVariant *content, size_t field, size_t *size)

@@ -55,7 +55,10 @@ bool tpm_state_reader_check_used(const TPMStateReader *reader, GError **error);
 
 /* ---- fields ---- */
 
-/* Bytes as a field of a content, and what such a field holds; they live as long as the content. */
+/*
+ * Bytes as a field of a content, which stay the caller's and are to be there until the content was
+ * added; and what such a field holds, which lives as long as the content.
+ */
 GVariant *tpm_state_bytes(const void *data, size_t size);
 const uint8_t *tpm_state_get_bytes(GVariant *content, size_t field, size_t *size);
 

@@ -60,7 +60,8 @@ G_BEGIN_DECLS
  * to do, nothing is written to the guest's memory or queue, and no callback is made but those an
  * access leads to by itself, for registers can be read and written. A device may be saved again.
  *
- * Returns the bytes, or NULL, and then the device goes on as if nothing had been asked:
+ * Returns the bytes, which are wiped when the last reference to them goes; or NULL, and then the
+ * device goes on as if nothing had been asked:
  * TPM_ERROR_UNSUPPORTED when its TPM cannot be saved, TPM_ERROR_TIMED_OUT when the TPM has not
  * ended within the time, TPM_ERROR_TPM when it has failed, or what the backend reports.
  */
