@@ -160,11 +160,12 @@ static gboolean on_poll(gpointer opaque)
 {
     Migration *migration = opaque;
 
-    if (machine_tpm_is_executing(migration->machine)) {
-        return G_SOURCE_CONTINUE;
-    }
     migration->polls = 0;
-    save_and_send(migration);
+    if (machine_tpm_is_executing(migration->machine)) {
+        migration->polls = g_timeout_add(TPM_POLL_MS, on_poll, migration);
+    } else {
+        save_and_send(migration);
+    }
     return G_SOURCE_REMOVE;
 }
 
@@ -174,7 +175,7 @@ static void on_source_opened(void *opaque)
 
     set_status(migration, MIGRATION_ACTIVE);
     set_run(migration, RUN_FINISH_MIGRATE);
-    migration->polls = g_timeout_add(TPM_POLL_MS, on_poll, migration);
+    migration->polls = g_timeout_add(0, on_poll, migration); /* the guest stands still */
 }
 
 static void on_source_drained(void *opaque)
