@@ -8,9 +8,10 @@
 #include <tpmdev/tpmdev.h>
 
 /* What is timed in place of TPM commands. */
-extern const BenchCommand move_both; /* save, load, resume */
-extern const BenchCommand move_save; /* save: the device is held from then on */
-extern const BenchCommand move_load; /* load what was saved last */
+extern const BenchCommand move_both;  /* save, load, resume */
+extern const BenchCommand move_save;  /* save: the device is held from then on */
+extern const BenchCommand move_load;  /* load what was saved last */
+extern const BenchCommand move_go_on; /* save, and resume: the source goes on after all */
 
 typedef struct MovedDevice {
     TPMDevice *device;
