@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -190,11 +191,15 @@ def nobody_there(program):
 
 def lack_of_namespace():
     """Why it cannot be had, or None."""
-    if any(not os.path.exists(path) for path in FILES):
-        return f'not all of {", ".join(FILES)} are there'
-    result = subprocess.run(NAMESPACE + ['ip', 'link', 'set', 'lo', 'up'], stderr=subprocess.PIPE,
-                            check=False)
-    return result.stderr.decode().strip() or None if result.returncode else None
+    for program in ('unshare', 'ip', 'mount'):
+        if not shutil.which(program):
+            return f'no {program}; install the packages iproute2, mount and util-linux'
+    for path in FILES:
+        if not os.path.exists(path):
+            return f'no {path}'
+    script = 'ip link set lo up && mount --bind /etc/hosts /etc/hosts'
+    result = subprocess.run(NAMESPACE + ['sh', '-c', script], stderr=subprocess.PIPE, check=False)
+    return result.stderr.decode().strip() if result.returncode else None
 
 
 def furnish(directory):

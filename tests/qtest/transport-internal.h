@@ -9,7 +9,7 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
-/* A host has no more addresses than these, of which one is listened at. */
+/* At so many addresses of a host somebody is waited for. */
 #define LISTENERS_MAX 8u
 
 typedef struct Listener {
