@@ -196,7 +196,8 @@ static void on_source_line(Migration *migration, const char *line)
         reason =
             g_strdup_printf("the destination has not loaded it: %s", line + strlen(answer_failed));
         source_fail(migration, reason);
-    } else if (migration->sent && !migration->letting_go && strcmp(line, answer_loaded) == 0) {
+    } else if (migration->held && transport_has_sent(migration->transport) &&
+               !migration->letting_go && strcmp(line, answer_loaded) == 0) {
         migration->letting_go = true;
         transport_send(migration->transport, answer_go, strlen(answer_go));
         transport_send(migration->transport, "\n", 1);

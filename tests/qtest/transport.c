@@ -132,6 +132,11 @@ static int write_some(Transport *transport)
     return 0;
 }
 
+bool transport_has_sent(const Transport *transport)
+{
+    return transport->sent == transport->output->len;
+}
+
 static gboolean on_writable(gint fd, GIOCondition condition, gpointer opaque)
 {
     Transport *transport = opaque;
@@ -148,7 +153,7 @@ static gboolean on_writable(gint fd, GIOCondition condition, gpointer opaque)
     } else if (failure) {
         transport_set_errno(&error, transport, failure);
         end(transport, error);
-    } else if (transport->sent == transport->output->len) {
+    } else if (transport_has_sent(transport)) {
         g_byte_array_set_size(transport->output, 0);
         transport->sent = 0;
         drop_source(&transport->writes);

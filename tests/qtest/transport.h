@@ -52,6 +52,9 @@ bool transport_is_two_way(const Transport *transport);
 /* Bytes to be sent, which are copied. */
 void transport_send(Transport *transport, const void *data, size_t size);
 
+/* Has it gone out, all of it? Whoever has read it may answer before drained() is called. */
+bool transport_has_sent(const Transport *transport);
+
 /* Nothing more will be sent: close it, and hear whether all is well. */
 void transport_finish(Transport *transport);
 
