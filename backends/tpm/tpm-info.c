@@ -137,6 +137,8 @@ const char *tpm_info_result_words(guint32 result)
         return "it is no state of this kind of TPM";
     case 0x34:
         return "this TPM has no such part";
+    case 0x800: /* "retry" */
+        return "there is no permanent part that it goes with";
     case 0x03:
     case 0x17:
     case 0x19:

@@ -319,6 +319,7 @@ static void test_what_is_refused_is_told_in_words(void **state)
     refuse_load("0000001e", "no state of this kind of TPM", TPM_ERROR_STATE_DAMAGED);
     refuse_load("00000003", "cut short or damaged", TPM_ERROR_STATE_DAMAGED);
     refuse_load("00000034", "this TPM has no such part", TPM_ERROR_STATE_DAMAGED);
+    refuse_load("00000800", "there is no permanent part", TPM_ERROR_STATE_DAMAGED);
     refuse_load("0000001f", "another swtpm may still have it locked", TPM_ERROR_IO);
 }
 
