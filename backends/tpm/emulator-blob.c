@@ -224,20 +224,36 @@ static Piece find_content(Piece whole, bool outer, uint16_t *tag)
     return whole.size == 0 ? found : (Piece){ NULL, 0 };
 }
 
+/* The innermost there is to be seen: what is encrypted shows no more than its outer part. */
+static Piece innermost(const TPMStateBlob *blob, uint16_t *tag)
+{
+    Piece whole = { (const uint8_t *)blob->data + SWTPM_BLOB_HEADER_SIZE,
+                    blob->size - SWTPM_BLOB_HEADER_SIZE };
+
+    *tag = 0;
+    Piece content = find_content(whole, true, tag);
+
+    return *tag == TAG_MIGRATION_DATA ? find_content(content, false, tag) : content;
+}
+
+const void *tpm_emulator_blob_content(const TPMStateBlob *blob, size_t *size)
+{
+    uint16_t tag;
+    Piece content = innermost(blob, &tag);
+
+    *size = content.size;
+    return tag == TAG_DATA ? content.bytes : NULL;
+}
+
 /*
  * One that has nothing in it swtpm takes as well as one of no bytes, and both make a TPM whose
- * seeds are the same everywhere. What is encrypted shows no more than its outer part.
+ * seeds are the same everywhere.
  */
-static bool has_content(const uint8_t *blob, size_t size)
+static bool has_content(const TPMStateBlob *blob)
 {
-    Piece whole = { blob + SWTPM_BLOB_HEADER_SIZE, size - SWTPM_BLOB_HEADER_SIZE };
-    uint16_t tag = 0;
-    Piece content = find_content(whole, true, &tag);
+    uint16_t tag;
 
-    if (tag == TAG_MIGRATION_DATA) {
-        content = find_content(content, false, &tag);
-    }
-    return content.size > 0;
+    return innermost(blob, &tag).size > 0;
 }
 
 /*
@@ -264,5 +280,5 @@ const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob, TPMError *code)
     if (tpm_get_be32(bytes + SWTPM_BLOB_HEADER_TOTAL) != blob->size) {
         return "has another size than its header says";
     }
-    return has_content(bytes, blob->size) ? NULL : "has nothing in it, or is damaged";
+    return has_content(blob) ? NULL : "has nothing in it, or is damaged";
 }

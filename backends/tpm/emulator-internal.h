@@ -468,6 +468,9 @@ void tpm_emulator_drop_outgoing(Emulator *emulator);
 /* What is wrong with a part that swtpm is to be given, and which error it is; NULL for nothing. */
 const char *tpm_emulator_blob_trouble(const TPMStateBlob *blob, TPMError *code);
 
+/* What libtpms has, in a part that is in the clear; NULL when it is not. */
+const void *tpm_emulator_blob_content(const TPMStateBlob *blob, size_t *size);
+
 /* emulator-info.c */
 
 /* Can it be asked? The step, more of its reply, and the end of it; as emulator-blob.c's. */

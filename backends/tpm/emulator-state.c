@@ -37,6 +37,7 @@
 #include "backend-internal.h"
 #include "command.h"
 #include "emulator-channel.h"
+#include "tpm-info.h"
 
 /* In the upper half of a volatile part's flags: what of the TPM it is, and what became of it. */
 #define FLAG_USED      (1u << 16)
@@ -385,17 +386,28 @@ void tpm_emulator_blobs_dropped(Emulator *emulator, uint32_t result)
     emulator->step = emulator->discarding ? STEP_DISCARD : STEP_GET_BUFFER_SIZE;
 }
 
+/* What its permanent part says of its form, when that is in the clear. */
+static char *incoming_form(const Emulator *emulator)
+{
+    size_t size;
+    const void *content = tpm_emulator_blob_content(incoming_part(emulator, PERMANENT), &size);
+
+    return content ? tpm_info_form(content, size) : g_strdup("");
+}
+
 void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t result)
 {
     bool is_set = emulator->step == STEP_SET_PART;
     const char *part = is_set ? tpm_emulator_part_name(emulator->move.part) : "";
     g_autofree char *own = tpm_emulator_describe(emulator);
+    g_autofree char *form = incoming_form(emulator);
     GError *error = tpm_emulator_error(
         emulator, is_set ? tpm_swtpm_state_error(result) : TPM_ERROR_TPM,
-        "did not take the TPM's state, which %s wrote; it is %s and refused %s%s%s with result %Xh "
+        "did not take the TPM's state, which %s wrote%s; it is %s and refused %s%s%s with result "
+        "%Xh "
         "(%s)",
-        emulator->move.incoming->writer, own, message, is_set ? " of the part " : "", part, result,
-        is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
+        emulator->move.incoming->writer, form, own, message, is_set ? " of the part " : "", part,
+        result, is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
 
     bool was_there = emulator->powered || emulator->step == STEP_INIT;
     bool keeps = !tpm_swtpm_peer_comes_again(emulator->peer) && !emulator->outgoing;

@@ -183,16 +183,6 @@ bool libtpms_engine_resume(LibtpmsEngine *engine, GError **error)
 
 /* ---- in ---- */
 
-/* Permanent state of a TPM 2.0 has this behind its version (measured, 0.9.2); that of 1.2 has not.
- */
-static bool is_of_2_0(const TPMStateBlob *permanent)
-{
-    static const uint8_t magic[] = { 0xAB, 0x36, 0x47, 0x23 };
-
-    return permanent->size >= 2 + sizeof(magic) &&
-           memcmp((const uint8_t *)permanent->data + 2, magic, sizeof(magic)) == 0;
-}
-
 /* What libtpms would take for something else than what it is. */
 static bool state_check(const LibtpmsEngine *engine, const TPMState *state, GError **error)
 {
@@ -208,7 +198,8 @@ static bool state_check(const LibtpmsEngine *engine, const TPMState *state, GErr
                state->volatile_state.flags & ~FLAGS_KNOWN) {
         wrong = "flags that this library does not know; it may be that of a later one";
     }
-    if (!wrong && engine->version == TPM_VERSION_1_2 && is_of_2_0(&state->permanent)) {
+    if (!wrong && engine->version == TPM_VERSION_1_2 &&
+        tpm_info_is_of_2_0(state->permanent.data, state->permanent.size)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_STATE_MISMATCH,
                     "the TPM in '%s' is a TPM 1.2; the saved state, which %s wrote, is that of a "
                     "TPM 2.0",
@@ -289,8 +280,10 @@ static void explain(const TPMState *state, GError **error)
 {
     g_autofree char *own = describe(TPM_INFO_OF_TARGET);
 
-    g_prefix_error(error, "the TPM's state, which %s wrote, was not taken by %s: ", state->writer,
-                   own);
+    g_autofree char *form = tpm_info_form(state->permanent.data, state->permanent.size);
+
+    g_prefix_error(error, "the TPM's state, which %s wrote%s, was not taken by %s: ", state->writer,
+                   form, own);
 }
 
 static bool try_out(LibtpmsEngine *engine, size_t buffer_size, const TPMState *state, bool *lost,

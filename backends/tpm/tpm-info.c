@@ -3,8 +3,8 @@
 #include "tpm-info.h"
 
 #include "backend-internal.h"
+#include "command.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +116,31 @@ char *tpm_info_words(const char *who, const char *info)
         g_string_assign(words, who);
     }
     return g_string_free(words, FALSE);
+}
+
+/* ---- permanent state ---- */
+
+/* Of a TPM 2.0: u16 version of its form, u32 magic, u16 least version that can be read with it. */
+#define FORM_OFFSET  0u
+#define MAGIC_OFFSET 2u
+#define MAGIC        0xAB364723u
+#define LEAST_OFFSET 6u
+#define BEGIN_SIZE   8u
+
+bool tpm_info_is_of_2_0(const void *permanent, size_t size)
+{
+    return size >= BEGIN_SIZE && tpm_get_be32((const guint8 *)permanent + MAGIC_OFFSET) == MAGIC;
+}
+
+char *tpm_info_form(const void *permanent, size_t size)
+{
+    const guint8 *bytes = permanent;
+
+    if (!tpm_info_is_of_2_0(permanent, size)) {
+        return g_strdup("");
+    }
+    return g_strdup_printf(" in form %u, readable from form %u on",
+                           tpm_get_be16(bytes + FORM_OFFSET), tpm_get_be16(bytes + LEAST_OFFSET));
 }
 
 /* ---- results ---- */

@@ -14,6 +14,8 @@
 #define TPM_INFO_H
 
 #include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <tpmdev/error.h>
 
 /*
@@ -31,6 +33,15 @@
  * NULL. Fits TPMState.writer; to be freed with g_free().
  */
 char *tpm_info_words(const char *who, const char *info);
+
+/* Is this permanent state, in the clear, that of a TPM 2.0? */
+bool tpm_info_is_of_2_0(const void *permanent, size_t size);
+
+/*
+ * " in form 4, readable from form 4 on": what permanent state that is in the clear says of its
+ * form, or nothing, to stand behind "wrote"; to be freed with g_free().
+ */
+char *tpm_info_form(const void *permanent, size_t size);
 
 /* What its result for a state means, for people, or NULL; and which error it is. */
 const char *tpm_info_result_words(guint32 result);

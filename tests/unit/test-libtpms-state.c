@@ -221,9 +221,11 @@ static void test_a_state_of_a_later_version_is_refused_in_words(void **state)
 
     ((uint8_t *)saved->permanent.data)[7] = 9;
     later.writer = "libtpms 0.12.0 (TPM 2.0 revision 185, profile 'default-v2' of level 8)";
-    assert_refused(fixture, &later,
-                   "the TPM's state, which libtpms 0.12.0 (TPM 2.0 revision 185, profile "
-                   "'default-v2' of level 8) wrote, was not taken by libtpms 0.");
+    assert_refused(
+        fixture, &later,
+        "the TPM's state, which libtpms 0.12.0 (TPM 2.0 revision 185, profile "
+        "'default-v2' of level 8) wrote in form 3, readable from form 9 on, was not taken "
+        "by libtpms 0.");
     assert_refused(fixture, &later, " (TPM 2.0 revision ");
     assert_refused(fixture, &later,
                    "(code 0x2e): it was written by a later version, or has a profile that this "

@@ -407,6 +407,23 @@ static void test_parts_of_two_tpms_are_refused(void **state)
     end(locked);
 }
 
+/* What its permanent part says is the least form to be known with it. */
+static void test_a_state_of_a_later_libtpms_is_refused(void **state)
+{
+    Swtpm *source = new_started(false, NULL);
+
+    (void)state;
+    make_history(source);
+    g_autofree TPMState *saved = save(source);
+
+    ((uint8_t *)saved->permanent.data)[22 + 7] = 9;
+    refused_by_both(saved, NULL, " wrote in form 3, readable from form 9 on; it is swtpm ");
+    refused_by_both(saved, NULL,
+                    "SET_STATEBLOB of the part permanent with result 2Eh (it was written by a "
+                    "later version, or has a profile that this one does not know");
+    end(source);
+}
+
 static void test_a_damaged_volatile_part_is_refused(void **state)
 {
     Swtpm *source = new_started(false, NULL);
@@ -560,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_an_encrypted_state_stays_so),
         cmocka_unit_test(test_the_state_of_another_key_is_refused),
         cmocka_unit_test(test_parts_of_two_tpms_are_refused),
+        cmocka_unit_test(test_a_state_of_a_later_libtpms_is_refused),
         cmocka_unit_test(test_a_damaged_volatile_part_is_refused),
         cmocka_unit_test(test_a_spawned_swtpm_survives_a_refusal),
         cmocka_unit_test(test_a_descriptor_survives_a_refusal),

@@ -114,6 +114,23 @@ static void test_whatever_it_says_the_words_may_stand_in_a_message(void **state)
     }
 }
 
+static void test_permanent_state_tells_its_form(void **state)
+{
+    static const guint8 later[] = { 0, 4, 0xAB, 0x36, 0x47, 0x23, 1, 2 };
+    static const guint8 of_1_2[] = { 0, 1, 0, 0x22, 0, 0, 0, 0, 0, 0 };
+    g_autofree char *form = tpm_info_form(later, sizeof(later));
+    g_autofree char *cut = tpm_info_form(later, sizeof(later) - 1);
+    g_autofree char *other = tpm_info_form(of_1_2, sizeof(of_1_2));
+
+    (void)state;
+    assert_string_equal(form, " in form 4, readable from form 258 on");
+    assert_true(tpm_info_is_of_2_0(later, sizeof(later)));
+    assert_string_equal(cut, "");
+    assert_string_equal(other, "");
+    assert_false(tpm_info_is_of_2_0(of_1_2, sizeof(of_1_2)));
+    assert_false(tpm_info_is_of_2_0(NULL, 0));
+}
+
 static void test_what_a_result_means_is_told(void **state)
 {
     (void)state;
@@ -131,6 +148,7 @@ int main(void)
         cmocka_unit_test(test_what_it_says_is_put_in_words),
         cmocka_unit_test(test_the_words_are_those_of_a_writer),
         cmocka_unit_test(test_whatever_it_says_the_words_may_stand_in_a_message),
+        cmocka_unit_test(test_permanent_state_tells_its_form),
         cmocka_unit_test(test_what_a_result_means_is_told),
     };
 
