@@ -49,7 +49,8 @@ struct TPMBackend {
 
     GMutex lock; /* for all below */
     BackendState state;
-    unsigned cycle; /* starts and loads so far */
+    unsigned cycle;       /* starts and loads so far */
+    unsigned cycle_first; /* since this one it is the same TPM: loads were refused since */
     TPMBackendLink link;
     TPMStatistics statistics;
     size_t buffer_size; /* what device and TPM agreed on at the last start */
@@ -93,6 +94,7 @@ struct TPMBackend {
     bool moving_in;          /* it is being loaded */
     BackendState moved_from; /* where a refusal leads back to */
     BackendState moved_to;   /* and the answer */
+    unsigned moved_first;    /* cycle_first, when it is refused */
     bool moved_established;  /* kept_established, once it is loaded */
     TPMState *saved;         /* what the client is to be told of */
     GError *move_error;

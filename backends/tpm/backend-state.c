@@ -217,7 +217,8 @@ void tpm_backend_load_state(TPMBackend *backend, size_t buffer_size, const TPMSt
     backend->moved_established = established;
     backend->state = BACKEND_MOVING;
     backend->buffer_size = MIN(buffer_size, backend->tpm_buffer_size);
-    backend->cycle++;
+    backend->moved_first = backend->cycle_first;
+    backend->cycle_first = ++backend->cycle;
     buffer_size = backend->buffer_size;
     g_mutex_unlock(&backend->lock);
     backend->klass->load(backend->self, buffer_size, state);
@@ -294,6 +295,9 @@ void tpmdev_backend_refused(TPMBackend *backend, const GError *error)
     g_mutex_lock(&backend->lock);
     if (is_moving(backend)) {
         backend->state = backend->moved_from;
+        if (backend->moving_in) {
+            backend->cycle_first = backend->moved_first;
+        }
         refuse(backend, g_error_copy(error));
     }
     tpm_backend_tell_and_unlock(backend);

@@ -153,7 +153,7 @@ void tpm_backend_start(TPMBackend *backend, size_t buffer_size)
     g_mutex_lock(&backend->lock);
     g_assert(!tpm_backend_is_busy(backend));
     backend->state = BACKEND_STARTING;
-    backend->cycle++;
+    backend->cycle_first = ++backend->cycle;
     backend->statistics.total.starts++;
     backend->hash_lost = false;
     backend->news &= ~(unsigned)NEWS_RECOVERED;
@@ -489,7 +489,7 @@ unsigned tpmdev_backend_get_cycle(TPMBackend *backend)
 void tpmdev_backend_failed_in_cycle(TPMBackend *backend, unsigned cycle, const GError *error)
 {
     g_mutex_lock(&backend->lock);
-    if (cycle == backend->cycle) {
+    if (cycle - backend->cycle_first <= backend->cycle - backend->cycle_first) {
         failed_and_unlock(backend, error);
     } else {
         g_mutex_unlock(&backend->lock);

@@ -870,17 +870,18 @@ void tpmdev_backend_failed(TPMBackend *backend, const GError *error);
  * tpmdev_backend_get_cycle: which power cycle the TPM is in
  *
  * Any thread may call it. Returns a number that is another one in every call of start() and load(),
- * and 0 before the first. For tpmdev_backend_failed_in_cycle().
+ * and 0 before the first. For tpmdev_backend_failed_in_cycle(), to which that of a load that was
+ * refused is as good as the one before.
  */
 TPMDEV_EXPORT
 unsigned tpmdev_backend_get_cycle(TPMBackend *backend);
 
 /**
  * tpmdev_backend_failed_in_cycle: the TPM has failed, unless it has been started once more
- * @cycle: what tpmdev_backend_get_cycle() returned in the start() that this failure is of
+ * @cycle: what tpmdev_backend_get_cycle() returned in the start() or load() that this failure is of
  * @error: what happened, in words; copied
  *
- * For a class with a thread of its own. A device may start the TPM in the very moment in which
+ * For a class with a thread of its own. A device may start or load the TPM in the moment in which
  * that thread is about to report a failure from before; tpmdev_backend_failed() would then be taken
  * for the answer to a start that has not failed. This one is dropped. Any thread may call it.
  */

@@ -111,35 +111,6 @@ static void test_a_failed_tpm_that_recovers_takes_commands(void **state)
     assert_news(fixture, "FRC");
 }
 
-static void fail_in_cycle(BackendFixture *fixture, unsigned cycle)
-{
-    g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_IO, "swtpm went away");
-
-    tpmdev_backend_failed_in_cycle(fixture->backend, cycle, error);
-}
-
-/* It would be taken for the answer to a start that goes well. */
-static void test_a_failure_from_before_a_start_is_dropped(void **state)
-{
-    BackendFixture *fixture = *state;
-
-    assert_int_equal(tpmdev_backend_get_cycle(fixture->backend), 0);
-    fixture_make_ready(fixture);
-    unsigned before = tpmdev_backend_get_cycle(fixture->backend);
-
-    tpm_backend_start(fixture->backend, FIXTURE_BUFFER_SIZE);
-    assert_int_not_equal(tpmdev_backend_get_cycle(fixture->backend), before);
-    fail_in_cycle(fixture, before);
-    assert_news(fixture, "");
-    tpmdev_backend_started(fixture->backend);
-    assert_news(fixture, "S");
-    fail_in_cycle(fixture, before);
-    assert_news(fixture, "S");
-    fail_in_cycle(fixture, tpmdev_backend_get_cycle(fixture->backend));
-    assert_news(fixture, "SF");
-    assert_string_equal(fixture->client.error, "swtpm went away");
-}
-
 static void test_answering_twice_does_no_harm(void **state)
 {
     BackendFixture *fixture = *state;
@@ -707,7 +678,6 @@ int main(void)
         WITH_FIXTURE(test_a_failure_out_of_the_blue_says_why),
         WITH_FIXTURE(test_a_failed_tpm_comes_back_with_the_next_start),
         WITH_FIXTURE(test_a_failed_tpm_that_recovers_takes_commands),
-        WITH_FIXTURE(test_a_failure_from_before_a_start_is_dropped),
         WITH_FIXTURE(test_answering_twice_does_no_harm),
         WITH_FIXTURE(test_a_response_reaches_the_client_byte_by_byte),
         WITH_FIXTURE(test_a_malformed_response_becomes_a_failure),

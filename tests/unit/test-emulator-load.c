@@ -421,6 +421,21 @@ static void test_a_smaller_buffer_than_the_guests_is_refused(void **state)
     emulator_test_end(&test);
 }
 
+/* The TPM that was there is there, and what becomes of it is told, as if there had been no load. */
+static void test_a_failure_after_a_refusal_is_told(void **state)
+{
+    static const char *const script[] = { READY, SET_LOC("00"), OK, COMMAND, "c close", NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    given.permanent = (TPMStateBlob){ NULL, 0, 0 };
+    emulator_test_start(&test, script);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    emulator_test_run(&test, 0, 1, TPM2_RC_FAILURE);
+    emulator_test_end(&test);
+}
+
 /* swtpm has the permanent part, and would start a TPM of it with an INIT. */
 static void test_parts_that_were_given_are_dropped(void **state)
 {
@@ -521,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_what_is_refused_is_told_in_words),
         cmocka_unit_test(test_a_permanent_part_with_nothing_in_it_is_not_sent),
         cmocka_unit_test(test_a_smaller_buffer_than_the_guests_is_refused),
+        cmocka_unit_test(test_a_failure_after_a_refusal_is_told),
         cmocka_unit_test(test_parts_that_were_given_are_dropped),
         cmocka_unit_test(test_the_same_when_the_connection_is_lost),
         cmocka_unit_test(test_a_peer_that_takes_anything_starts_no_tpm),
