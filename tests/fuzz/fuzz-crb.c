@@ -194,7 +194,9 @@ static void op_scribble(Machine *m, Input *input)
 
 static void run_op(Machine *m, Input *input)
 {
-    switch (input_u8(input) % 14) {
+    unsigned op = input_u8(input) % 14;
+
+    switch (op) {
     case 0:
         op_access(m, input, false);
         break;
@@ -212,24 +214,8 @@ static void run_op(Machine *m, Input *input)
     case 6:
         op_scribble(m, input);
         break;
-    case 7:
-        tpm_complete(m, input_u16(input));
-        break;
-    case 8:
-        op_complete_with(m, input);
-        break;
-    case 9:
-        tpm_fail(m);
-        break;
-    case 10:
-        tpm_started(m);
-        break;
-    case 11:
-        op_clock(m, input);
-        break;
-    case 12:
-    case 13:
-        op_event(m, input);
+    default:
+        op_machine(m, input, op - 7);
         break;
     }
 }
@@ -265,6 +251,8 @@ static void check_recovery(Machine *m)
     }
 }
 
+static const FuzzGuest guest = { run_op, check_localities, check_recovery };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Machine machine;
@@ -284,18 +272,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.chunk = properties & 8;
     *m = (Machine){ .on_irq = shape & 4 ? acknowledge : NULL };
     machine_new(m, shape & 0xFEu, TPM_BUFFER_SIZE_MIN + input_u16(&input), &config, context);
-    bool recover = properties & 16;
-
-    while (input.left > 0) {
-        run_op(m, &input);
-        check_localities(m);
-        check_machine(m);
-    }
-    if (recover) {
-        settle(m);
-        check_recovery(m);
-    }
-    machine_free(m);
+    machine_run(m, &input, &guest, properties & 16);
     g_main_context_release(context);
     return 0;
 }

@@ -9,8 +9,7 @@
  *
  * All of it runs on one thread: the host lends a GMainContext that this thread owns.
  */
-#include "input.h"
-#include <tpmdev/tpmdev.h>
+#include "fuzz-tpm.h"
 
 /* Registers and bits as the TCG TPM I2C Interface Specification has them. */
 #define LOC_SEL        0x00u
@@ -30,11 +29,8 @@
 #define LOCALITIES     5u
 
 typedef struct Machine {
-    TPMBackend *backend;
+    FuzzTPM tpm;
     TPMDevice *device;
-    size_t agreed; /* bytes of the largest command, as start() was told */
-    bool starting;
-    bool executing;
     bool at_once; /* the TPM answers from within submit() */
     uint8_t locality;
     size_t command_size;
@@ -45,76 +41,28 @@ static const uint8_t command[12] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 
 
 /* ---- the TPM ---- */
 
-static void tpm_complete(Machine *m, size_t size)
+static void on_submitted(void *owner, const TPMCommand *submitted)
 {
-    uint8_t response[TPM_TIS_BUFFER_SIZE];
+    Machine *m = owner;
 
-    size = CLAMP(size, TPM_HEADER_SIZE, m->agreed);
-    memset(response, 0x5A, sizeof(response));
-    tpmdev_failure_response(TPM_VERSION_2_0, response);
-    response[4] = (uint8_t)(size >> 8);
-    response[5] = (uint8_t)size;
-    m->executing = false;
-    tpmdev_backend_complete(m->backend, response, size);
+    FUZZ_CHECK(submitted->locality < LOCALITIES - 1 && submitted->data[0] == 0x80);
+    m->locality = submitted->locality;
+    m->command_size = submitted->size;
+    if (m->at_once) {
+        fuzz_tpm_complete(&m->tpm, TPM_HEADER_SIZE + 4);
+    }
 }
 
 static void tpm_answer(Machine *m, size_t size)
 {
-    if (m->starting) {
-        m->starting = false;
-        tpmdev_backend_started(m->backend);
-    } else if (m->executing) {
-        tpm_complete(m, size);
+    if (m->tpm.starting) {
+        fuzz_tpm_started(&m->tpm);
+    } else if (m->tpm.executing) {
+        fuzz_tpm_complete(&m->tpm, size);
     }
 }
-
-static void fake_start(void *self, size_t buffer_size)
-{
-    Machine *m = self;
-
-    FUZZ_CHECK(!m->starting && !m->executing);
-    m->agreed = buffer_size;
-    m->starting = true;
-}
-
-static void fake_submit(void *self, const TPMCommand *submitted, bool linger)
-{
-    Machine *m = self;
-
-    (void)linger;
-    FUZZ_CHECK(!m->starting && !m->executing);
-    FUZZ_CHECK(submitted->locality < LOCALITIES - 1);
-    FUZZ_CHECK(submitted->size >= TPM_HEADER_SIZE && submitted->size <= m->agreed);
-    FUZZ_CHECK(submitted->data[0] == 0x80);
-    m->executing = true;
-    m->locality = submitted->locality;
-    m->command_size = submitted->size;
-    if (m->at_once) {
-        tpm_complete(m, TPM_HEADER_SIZE + 4);
-    }
-}
-
-static void fake_destroy(void *self)
-{
-    (void)self;
-}
-
-static const TPMBackendClass fake_class = {
-    .size = sizeof(TPMBackendClass),
-    .type = "fake",
-    .start = fake_start,
-    .submit = fake_submit,
-    .destroy = fake_destroy,
-};
 
 /* ---- the hypervisor ---- */
-
-static void host_set_irq(void *opaque, bool level)
-{
-    (void)opaque;
-    (void)level;
-    FUZZ_CHECK(false); /* nothing can enable an interrupt */
-}
 
 static void host_message(void *opaque, const char *message)
 {
@@ -171,7 +119,7 @@ static void check_machine(Machine *m)
     FUZZ_CHECK((access & ACCESS_VALID) && !(access & ACCESS_SEIZE) && access <= 0xFF);
     if (access & ACCESS_ACTIVE) {
         FUZZ_CHECK((sts & STS_WRITE_ONLY) == 0 && sts >> 24 == 0);
-        FUZZ_CHECK((sts >> 8 & 0xFFFF) <= tpmdev_backend_get_buffer_size(m->backend));
+        FUZZ_CHECK((sts >> 8 & 0xFFFF) <= tpmdev_backend_get_buffer_size(m->tpm.backend));
     } else {
         FUZZ_CHECK(sts == STS_INACTIVE);
         FUZZ_CHECK(reg_read(m, CSUM, 4) == 0);
@@ -281,13 +229,11 @@ static void check_recovery(Machine *m)
     tpmdev_device_reset(m->device);
     m->at_once = false;
     FUZZ_CHECK(reg_read(m, LOC_SEL, 1) == 0 && reg_read(m, ACCESS, 1) == 0x81);
-    while (m->starting || m->executing) {
-        tpm_answer(m, TPM_HEADER_SIZE);
-    }
+    fuzz_tpm_settle(&m->tpm);
     op_command(m, &locality_0);
-    FUZZ_CHECK(m->executing && m->locality == 0 && m->command_size == sizeof(command));
+    FUZZ_CHECK(m->tpm.executing && m->locality == 0 && m->command_size == sizeof(command));
     FUZZ_CHECK(csum(m) == crc_of(command, sizeof(command)));
-    tpm_complete(m, sizeof(response));
+    fuzz_tpm_complete(&m->tpm, sizeof(response));
     for (size_t i = 0; i < sizeof(response); i++) {
         FUZZ_CHECK(reg_read(m, STS, 1) & STS_DATA_AVAIL);
         response[i] = (uint8_t)reg_read(m, FIFO, 1);
@@ -299,20 +245,20 @@ static void check_recovery(Machine *m)
 
 static void new_machine(Machine *m, Input *input, GMainContext *context)
 {
-    TPMBackendInfo info = { sizeof(info), TPM_VERSION_2_0, TPM_BUFFER_SIZE_MIN + input_u16(input),
-                            false };
+    size_t size = TPM_BUFFER_SIZE_MIN + input_u16(input);
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMHost host = TPM_HOST_INIT;
 
-    *m = (Machine){ .agreed = TPM_BUFFER_SIZE_MIN };
+    *m = (Machine){
+        .tpm = { .version = TPM_VERSION_2_0, .submitted = on_submitted, .owner = m },
+    };
     config.interface = TPM_INTERFACE_TIS_I2C;
-    host.set_irq = host_set_irq;
+    host.set_irq = fuzz_no_irq;
     host.guest_error = host_message;
     host.backend_error = host_message;
     host.context = context;
-    m->backend = tpmdev_backend_new(&fake_class, "tpm0", &info, m, NULL);
-    FUZZ_CHECK(m->backend);
-    m->device = tpmdev_device_new(&config, m->backend, &host, m, NULL);
+    fuzz_tpm_new(&m->tpm, size);
+    m->device = tpmdev_device_new(&config, m->tpm.backend, &host, m, NULL);
     FUZZ_CHECK(m->device && tpmdev_device_get_size(m->device) == 0);
 }
 
@@ -334,7 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_machine(m);
     check_recovery(m);
     tpmdev_device_free(m->device);
-    tpmdev_backend_unref(m->backend);
+    tpmdev_backend_unref(m->tpm.backend);
     g_main_context_release(context);
     return 0;
 }

@@ -9,23 +9,6 @@
 
 /* ---- the TPM ---- */
 
-void put_be32(uint8_t *p, size_t value)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(value >> 8 * (3 - i));
-    }
-}
-
-/* A response of this size that any device must take. */
-static size_t make_response(const Machine *m, uint8_t *response, size_t size)
-{
-    size = CLAMP(size, TPM_HEADER_SIZE, m->agreed);
-    tpmdev_failure_response(m->version, response);
-    put_be32(response + 2, size);
-    memset(response + TPM_HEADER_SIZE, 0x5A, size - TPM_HEADER_SIZE);
-    return size;
-}
-
 /* The command under way is over; until now its bytes had to stay. */
 static void end_command(Machine *m)
 {
@@ -55,12 +38,12 @@ void tpm_complete(Machine *m, size_t size)
 {
     uint8_t response[TPM_BUFFER_SIZE_MAX];
 
-    size = make_response(m, response, size);
+    size = fuzz_response(m->version, m->agreed, response, size);
     end_command(m);
     tpmdev_backend_complete(m->backend, response, size);
 }
 
-void tpm_fail(Machine *m)
+static void tpm_fail(Machine *m)
 {
     g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "the TPM has failed");
 
@@ -71,7 +54,7 @@ void tpm_fail(Machine *m)
     tpmdev_backend_failed(m->backend, error);
 }
 
-void tpm_started(Machine *m)
+static void tpm_started(Machine *m)
 {
     m->starting = false;
     tpmdev_backend_started(m->backend);
@@ -97,13 +80,10 @@ static void fake_submit(void *self, const TPMCommand *command, bool linger)
 {
     Machine *m = self;
     unsigned tag = (unsigned)command->data[0] << 8 | command->data[1];
-    uint8_t size[4];
 
     FUZZ_CHECK(!m->starting && !m->executing && !m->hashing && !m->sequence);
     FUZZ_CHECK(command->locality < LOCALITIES);
-    FUZZ_CHECK(command->size >= TPM_HEADER_SIZE && command->size <= m->agreed);
-    put_be32(size, command->size);
-    FUZZ_CHECK(memcmp(size, command->data + 2, sizeof(size)) == 0);
+    fuzz_check_command(command, m->agreed);
     if (m->version == TPM_VERSION_1_2) {
         FUZZ_CHECK(tag >= 0xC1 && tag <= 0xC3);
     } else {
@@ -270,7 +250,7 @@ void op_access(Machine *m, Input *input, bool is_write)
     }
 }
 
-void op_complete_with(Machine *m, Input *input)
+static void op_complete_with(Machine *m, Input *input)
 {
     uint8_t response[TPM_BUFFER_SIZE_MAX + 16];
     size_t size = input_bytes(input, response, input_u16(input) % sizeof(response));
@@ -279,13 +259,13 @@ void op_complete_with(Machine *m, Input *input)
     tpmdev_backend_complete(m->backend, response, size);
 }
 
-void op_clock(Machine *m, Input *input)
+static void op_clock(Machine *m, Input *input)
 {
     m->now_ns += (int64_t)input_number(input, 4);
     m->polls = input_u8(input);
 }
 
-void op_event(Machine *m, Input *input)
+static void op_event(Machine *m, Input *input)
 {
     if (input_u8(input) & 1) {
         tpmdev_backend_set_established(m->backend, true);
@@ -309,7 +289,7 @@ void settle(Machine *m)
 
 /* ---- what holds for every guest ---- */
 
-void check_machine(Machine *m)
+static void check_machine(Machine *m)
 {
     TPMDeviceStatistics statistics = { .size = sizeof(statistics) };
 
@@ -318,6 +298,30 @@ void check_machine(Machine *m)
     FUZZ_CHECK(statistics.rejected_commands <= statistics.commands);
     FUZZ_CHECK(statistics.inline_completions <= statistics.commands);
     FUZZ_CHECK(statistics.failures <= statistics.commands);
+}
+
+void op_machine(Machine *m, Input *input, unsigned op)
+{
+    switch (op) {
+    case 0:
+        tpm_complete(m, input_u16(input));
+        break;
+    case 1:
+        op_complete_with(m, input);
+        break;
+    case 2:
+        tpm_fail(m);
+        break;
+    case 3:
+        tpm_started(m);
+        break;
+    case 4:
+        op_clock(m, input);
+        break;
+    default:
+        op_event(m, input);
+        break;
+    }
 }
 
 /* ---- beginning and end ---- */
@@ -345,7 +349,7 @@ void machine_new(Machine *m, uint8_t shape, size_t buffer_size, const TPMDeviceC
     FUZZ_CHECK(m->device);
 }
 
-void machine_free(Machine *m)
+static void machine_free(Machine *m)
 {
     tpmdev_device_free(m->device);
     /* What was under way is abandoned: an answer to it reaches nobody. */
@@ -353,4 +357,18 @@ void machine_free(Machine *m)
     settle(m);
     tpmdev_backend_unref(m->backend);
     FUZZ_CHECK(m->destroyed);
+}
+
+void machine_run(Machine *m, Input *input, const FuzzGuest *guest, bool recover)
+{
+    while (input->left > 0) {
+        guest->run_op(m, input);
+        guest->check(m);
+        check_machine(m);
+    }
+    if (recover) {
+        settle(m);
+        guest->check_recovery(m);
+    }
+    machine_free(m);
 }

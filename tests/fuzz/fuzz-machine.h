@@ -8,8 +8,7 @@
 #ifndef FUZZ_MACHINE_H
 #define FUZZ_MACHINE_H
 
-#include "input.h"
-#include <tpmdev/tpmdev.h>
+#include "fuzz-tpm.h"
 
 #define LOCALITIES       5u
 #define REG(locality, r) ((uint64_t)(locality) << 12 | (r))
@@ -50,8 +49,15 @@ typedef struct Machine {
 void machine_new(Machine *m, uint8_t shape, size_t buffer_size, const TPMDeviceConfig *config,
                  GMainContext *context);
 
-/* Free both, with whatever is under way. */
-void machine_free(Machine *m);
+/* What a target's guest does with an input, what holds for it after that, and in the end. */
+typedef struct FuzzGuest {
+    void (*run_op)(Machine *m, Input *input);
+    void (*check)(Machine *m);
+    void (*check_recovery)(Machine *m); /* a reset makes all good again, whatever was done */
+} FuzzGuest;
+
+/* Do all of an input, and what comes in the end; then free both, with whatever is under way. */
+void machine_run(Machine *m, Input *input, const FuzzGuest *guest, bool recover);
 
 /* ---- the guest's accesses; inside the device and of a width there is ---- */
 
@@ -63,28 +69,18 @@ void guest_write(Machine *m, uint64_t offset, unsigned width, uint64_t value);
 /* Any access whatever, so also those outside the device and of a width there is not. */
 void op_access(Machine *m, Input *input, bool is_write);
 
-/* A response of so many bytes; one of any bytes. */
+/*
+ * What is not the guest's. 0: a response; 1: one of any bytes; 2: the TPM fails; 3: it has started;
+ * 4: the clock jumps, and the next lingering command completes at another poll; from 5 on: the flag
+ * tpmEstablished appears, or the machine is reset.
+ */
+void op_machine(Machine *m, Input *input, unsigned op);
+
+/* A response of so many bytes; and the answer to a step. */
 void tpm_complete(Machine *m, size_t size);
-void op_complete_with(Machine *m, Input *input);
-
 void tpm_hashed(Machine *m);
-void tpm_fail(Machine *m);
-void tpm_started(Machine *m);
-
-/* The clock jumps, and the next lingering command completes at another poll. */
-void op_clock(Machine *m, Input *input);
-
-/* The flag tpmEstablished appears, or the machine is reset. */
-void op_event(Machine *m, Input *input);
 
 /* The TPM answers all it has been asked, as a cancelled or slow one does in the end. */
 void settle(Machine *m);
-
-/* ---- what holds for every guest ---- */
-
-void check_machine(Machine *m);
-
-/* Big-endian, into four bytes. */
-void put_be32(uint8_t *p, size_t value);
 
 #endif /* FUZZ_MACHINE_H */

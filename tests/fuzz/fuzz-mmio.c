@@ -160,23 +160,8 @@ static void run_op(Machine *m, Input *input)
     case 5:
         op_drain(m, input);
         break;
-    case 6:
-        tpm_complete(m, input_u16(input));
-        break;
-    case 7:
-        op_complete_with(m, input);
-        break;
-    case 8:
-        tpm_fail(m);
-        break;
-    case 9:
-        tpm_started(m);
-        break;
-    case 10:
-        op_clock(m, input);
-        break;
-    case 11:
-        op_event(m, input);
+    default:
+        op_machine(m, input, op % 12 - 6);
         break;
     }
 }
@@ -201,6 +186,8 @@ static void check_recovery(Machine *m)
     FUZZ_CHECK(!(guest_read(m, REG(0, STS), 1) & STS_DATA_AVAIL));
 }
 
+static const FuzzGuest guest = { run_op, check_localities, check_recovery };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Machine machine;
@@ -215,21 +202,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     *m = (Machine){ .on_irq = shape & 4 ? acknowledge : NULL };
     size_t buffer_size = TPM_BUFFER_SIZE_MIN + input_u16(&input);
     uint8_t more = input_u8(&input);
-    bool recover = more & 1;
 
     config.drtm = more & 2;
     machine_new(m, shape, buffer_size, &config, context);
-
-    while (input.left > 0) {
-        run_op(m, &input);
-        check_localities(m);
-        check_machine(m);
-    }
-    if (recover) {
-        settle(m);
-        check_recovery(m);
-    }
-    machine_free(m);
+    machine_run(m, &input, &guest, more & 1);
     g_main_context_release(context);
     return 0;
 }

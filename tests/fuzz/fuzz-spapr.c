@@ -10,8 +10,7 @@
  *
  * All of it runs on one thread: the host lends a GMainContext that this thread owns.
  */
-#include "input.h"
-#include <tpmdev/tpmdev.h>
+#include "fuzz-tpm.h"
 
 /* LoPAPR's numbers, on purpose not the library's header. */
 #define INIT          0xC001u
@@ -37,14 +36,8 @@
 typedef struct Machine {
     Input *input; /* for what goes on within callbacks */
 
-    /* the TPM */
-    TPMBackend *backend;
-    TPMVersion version;
-    size_t agreed; /* bytes of the largest command, as start() was told */
-    bool start_inline;
+    FuzzTPM tpm;
     bool submit_inline;
-    bool starting;
-    bool executing;
 
     /* the hypervisor */
     TPMDevice *device;
@@ -74,92 +67,19 @@ static void run_op(Machine *m);
 
 /* ---- the TPM ---- */
 
-static void put_be32(uint8_t *p, size_t value)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(value >> 8 * (3 - i));
-    }
-}
-
-static void tpm_complete(Machine *m, size_t size)
-{
-    uint8_t response[TPM_SPAPR_BUFFER_SIZE];
-
-    size = CLAMP(size, TPM_HEADER_SIZE, m->agreed);
-    tpmdev_failure_response(m->version, response);
-    put_be32(response + 2, size);
-    memset(response + TPM_HEADER_SIZE, 0x5A, size - TPM_HEADER_SIZE);
-    m->executing = false;
-    tpmdev_backend_complete(m->backend, response, size);
-}
-
-static void tpm_fail(Machine *m)
-{
-    g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "the TPM has failed");
-
-    m->starting = m->executing = false;
-    tpmdev_backend_failed(m->backend, error);
-}
-
-static void tpm_started(Machine *m)
-{
-    m->starting = false;
-    tpmdev_backend_started(m->backend);
-}
-
-static void fake_start(void *self, size_t buffer_size)
-{
-    Machine *m = self;
-
-    FUZZ_CHECK(!m->starting && !m->executing);
-    FUZZ_CHECK(buffer_size <= tpmdev_backend_get_buffer_size(m->backend));
-    m->agreed = buffer_size;
-    m->starting = true;
-    if (m->start_inline) {
-        tpm_started(m);
-    }
-}
-
 /* Nothing but the beginning of what the guest gave, and of the last command that was read. */
-static void fake_submit(void *self, const TPMCommand *command, bool linger)
+static void on_submitted(void *owner, const TPMCommand *command)
 {
-    Machine *m = self;
-    uint8_t size[4];
+    Machine *m = owner;
 
-    (void)linger;
-    FUZZ_CHECK(!m->starting && !m->executing);
     FUZZ_CHECK(m->under_way && m->was_read && command->locality == 0);
-    FUZZ_CHECK(command->size >= TPM_HEADER_SIZE && command->size <= m->read_size);
+    FUZZ_CHECK(command->size <= m->read_size);
     FUZZ_CHECK(memcmp(command->data, m->command, command->size) == 0);
-    put_be32(size, command->size);
-    FUZZ_CHECK(memcmp(size, command->data + 2, sizeof(size)) == 0);
-    m->executing = true;
     m->tpm_generation = m->generation;
     if (m->submit_inline) {
-        tpm_complete(m, TPM_HEADER_SIZE + 4);
+        fuzz_tpm_complete(&m->tpm, TPM_HEADER_SIZE + 4);
     }
 }
-
-static void fake_cancel(void *self)
-{
-    Machine *m = self;
-
-    FUZZ_CHECK(m->executing);
-}
-
-static void fake_destroy(void *self)
-{
-    (void)self;
-}
-
-static const TPMBackendClass fake_class = {
-    .size = sizeof(TPMBackendClass),
-    .type = "fake",
-    .start = fake_start,
-    .submit = fake_submit,
-    .cancel = fake_cancel,
-    .destroy = fake_destroy,
-};
 
 /* ---- what is owed ---- */
 
@@ -179,7 +99,7 @@ static void forget(Machine *m)
 /* What device and TPM agree on. */
 static size_t buffer_size(const Machine *m)
 {
-    return MIN(tpmdev_backend_get_buffer_size(m->backend), TPM_SPAPR_BUFFER_SIZE);
+    return MIN(tpmdev_backend_get_buffer_size(m->tpm.backend), TPM_SPAPR_BUFFER_SIZE);
 }
 
 /* The answer to all but a command; 0: none. */
@@ -193,7 +113,7 @@ static uint64_t answer_to(const Machine *m, unsigned what)
     case INIT_COMPLETE:
         return type;
     case GET_VERSION:
-        return answer | (m->version == TPM_VERSION_1_2 ? 1 : 2);
+        return answer | (m->tpm.version == TPM_VERSION_1_2 ? 1 : 2);
     case GET_RTCE_SIZE:
         return answer | (uint64_t)buffer_size(m) << 32;
     case SUSPEND:
@@ -254,7 +174,7 @@ static bool host_dma_write(void *opaque, uint64_t address, const void *data, siz
     uint8_t field[4];
 
     FUZZ_CHECK(m->under_way && !m->was_written && address == m->address);
-    FUZZ_CHECK(!m->executing || m->tpm_generation != m->generation);
+    FUZZ_CHECK(!m->tpm.executing || m->tpm_generation != m->generation);
     FUZZ_CHECK(m->was_read || m->given == 0);
     FUZZ_CHECK(size >= TPM_HEADER_SIZE && size <= buffer_size(m));
     put_be32(field, size);
@@ -294,13 +214,6 @@ static bool host_send_crq(void *opaque, const uint8_t message[16])
     }
     m->inside = false;
     return taken;
-}
-
-static void host_set_irq(void *opaque, bool level)
-{
-    (void)opaque;
-    (void)level;
-    FUZZ_CHECK(false);
 }
 
 static void host_message(void *opaque, const char *message)
@@ -378,8 +291,8 @@ static void op_command(Machine *m)
     uint32_t address = input_u16(m->input) % (MEMORY_SIZE - 4096);
 
     memset(m->memory + address, 0x11, size);
-    m->memory[address] = m->version == TPM_VERSION_1_2 ? 0x00 : 0x80;
-    m->memory[address + 1] = m->version == TPM_VERSION_1_2 ? 0xC1 : 0x01;
+    m->memory[address] = m->tpm.version == TPM_VERSION_1_2 ? 0x00 : 0x80;
+    m->memory[address + 1] = m->tpm.version == TPM_VERSION_1_2 ? 0xC1 : 0x01;
     put_be32(m->memory + address + 2, size);
     put_be32(m->memory + address + 6, input_u16(m->input));
     send(m, (uint64_t)TPM_COMMAND << 48 | (uint64_t)size << 32 | address, 0);
@@ -398,8 +311,8 @@ static void op_complete_with(Machine *m)
     uint8_t response[TPM_SPAPR_BUFFER_SIZE + 16];
     size_t size = input_bytes(m->input, response, input_u16(m->input) % sizeof(response));
 
-    m->executing = false;
-    tpmdev_backend_complete(m->backend, response, size);
+    m->tpm.executing = false;
+    tpmdev_backend_complete(m->tpm.backend, response, size);
 }
 
 static void op_hypervisor(Machine *m)
@@ -447,20 +360,20 @@ static void run_op(Machine *m)
         op_write_memory(m);
         break;
     case 5:
-        tpm_complete(m, input_u16(m->input));
+        fuzz_tpm_complete(&m->tpm, input_u16(m->input));
         break;
     case 6:
         op_complete_with(m);
         break;
     case 7:
         if (input_u8(m->input) & 1) {
-            tpm_fail(m);
+            fuzz_tpm_fail(&m->tpm);
         } else {
             m->submit_inline = !m->submit_inline;
         }
         break;
     case 8:
-        tpm_started(m);
+        fuzz_tpm_started(&m->tpm);
         break;
     case 9:
         op_hypervisor(m);
@@ -469,17 +382,6 @@ static void run_op(Machine *m)
 }
 
 /* ---- the end: whatever was done, a reset makes all good again ---- */
-
-static void settle(Machine *m)
-{
-    while (m->starting || m->executing) {
-        if (m->starting) {
-            tpm_started(m);
-        } else {
-            tpm_complete(m, TPM_HEADER_SIZE);
-        }
-    }
-}
 
 static void check_recovery(Machine *m)
 {
@@ -492,29 +394,30 @@ static void check_recovery(Machine *m)
     m->mapped = MEMORY_SIZE;
     forget(m);
     tpmdev_device_reset(m->device);
-    settle(m);
+    fuzz_tpm_settle(&m->tpm);
     op_command(m);
-    FUZZ_CHECK(m->executing && m->under_way);
-    tpm_complete(m, m->agreed);
+    FUZZ_CHECK(m->tpm.executing && m->under_way);
+    fuzz_tpm_complete(&m->tpm, m->tpm.agreed);
     FUZZ_CHECK(!m->under_way && m->owed == 0);
-    FUZZ_CHECK(m->agreed == TPM_HEADER_SIZE || m->memory[m->agreed - 1] == 0x5A);
+    FUZZ_CHECK(m->tpm.agreed == TPM_HEADER_SIZE || m->memory[m->tpm.agreed - 1] == 0x5A);
 }
 
 static void new_machine(Machine *m, Input *input, GMainContext *context)
 {
     uint8_t shape = input_u8(input);
-    TPMBackendInfo info = { sizeof(info), shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
-                            TPM_BUFFER_SIZE_MIN + input_u16(input), false };
+    size_t size = TPM_BUFFER_SIZE_MIN + input_u16(input);
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMHost host = TPM_HOST_INIT;
 
     *m = (Machine){ .input = input,
-                    .version = info.version,
-                    .start_inline = shape & 2,
+                    .tpm = { .version = shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
+                             .start_inline = shape & 2,
+                             .submitted = on_submitted,
+                             .owner = m },
                     .submit_inline = shape & 4,
                     .mapped = MEMORY_SIZE };
     config.interface = TPM_INTERFACE_SPAPR;
-    host.set_irq = host_set_irq;
+    host.set_irq = fuzz_no_irq;
     host.guest_error = host_message;
     host.backend_error = host_message;
     host.now_ns = host_now_ns;
@@ -522,9 +425,8 @@ static void new_machine(Machine *m, Input *input, GMainContext *context)
     host.dma_read = host_dma_read;
     host.dma_write = host_dma_write;
     host.send_crq = host_send_crq;
-    m->backend = tpmdev_backend_new(&fake_class, "tpm0", &info, m, NULL);
-    FUZZ_CHECK(m->backend);
-    m->device = tpmdev_device_new(&config, m->backend, &host, m, NULL);
+    fuzz_tpm_new(&m->tpm, size);
+    m->device = tpmdev_device_new(&config, m->tpm.backend, &host, m, NULL);
     FUZZ_CHECK(m->device);
 }
 
@@ -542,13 +444,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(!m->inside);
         FUZZ_CHECK(m->owed == 0 || m->queue_full || m->owed <= OWED_MAX);
     }
-    settle(m);
+    fuzz_tpm_settle(&m->tpm);
     check_recovery(m);
     tpmdev_device_free(m->device);
     /* What was under way is abandoned: an answer to it reaches nobody. */
     m->freed = true;
-    settle(m);
-    tpmdev_backend_unref(m->backend);
+    fuzz_tpm_settle(&m->tpm);
+    tpmdev_backend_unref(m->tpm.backend);
     g_main_context_release(context);
     return 0;
 }

@@ -9,8 +9,7 @@
  *
  * All of it runs on one thread: the host lends a GMainContext that this thread owns.
  */
-#include "input.h"
-#include <tpmdev/tpmdev.h>
+#include "fuzz-tpm.h"
 
 /* Registers and bits as the specification has them, on purpose not the library's header. */
 #define LOCALITIES     5u
@@ -25,14 +24,9 @@
 #define WAITS_MAX      50u
 
 typedef struct Side {
-    TPMBackend *backend;
+    FuzzTPM tpm;
     TPMDevice *device;
-    TPMVersion version;
-    bool start_inline;
     bool submit_inline;
-    size_t agreed; /* bytes of the largest command, as start() was told */
-    bool starting;
-    bool executing;
     size_t commands;
     uint64_t now_ns;
     bool irq_level;
@@ -46,81 +40,16 @@ typedef struct Machine {
 
 /* ---- the TPM ---- */
 
-static void put_be32(uint8_t *p, size_t value)
+static void on_submitted(void *owner, const TPMCommand *command)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(value >> 8 * (3 - i));
-    }
-}
+    Side *side = owner;
 
-static void tpm_complete(Side *side, size_t size)
-{
-    uint8_t response[TPM_TIS_BUFFER_SIZE];
-
-    size = CLAMP(size, TPM_HEADER_SIZE, side->agreed);
-    tpmdev_failure_response(side->version, response);
-    put_be32(response + 2, size);
-    memset(response + TPM_HEADER_SIZE, 0x5A, size - TPM_HEADER_SIZE);
-    side->executing = false;
-    tpmdev_backend_complete(side->backend, response, size);
-}
-
-static void tpm_started(Side *side)
-{
-    side->starting = false;
-    tpmdev_backend_started(side->backend);
-}
-
-static void tpm_fail(Side *side)
-{
-    g_autoptr(GError) error = g_error_new(TPMDEV_ERROR, TPM_ERROR_TPM, "the TPM has failed");
-
-    side->starting = side->executing = false;
-    tpmdev_backend_failed(side->backend, error);
-}
-
-static void fake_start(void *self, size_t buffer_size)
-{
-    Side *side = self;
-
-    FUZZ_CHECK(!side->starting && !side->executing);
-    side->agreed = buffer_size;
-    side->starting = true;
-    if (side->start_inline) {
-        tpm_started(side);
-    }
-}
-
-static void fake_submit(void *self, const TPMCommand *command, bool linger)
-{
-    Side *side = self;
-    uint8_t size[4];
-
-    (void)linger;
-    FUZZ_CHECK(!side->starting && !side->executing);
     FUZZ_CHECK(command->locality < LOCALITIES);
-    FUZZ_CHECK(command->size >= TPM_HEADER_SIZE && command->size <= side->agreed);
-    put_be32(size, command->size);
-    FUZZ_CHECK(memcmp(size, command->data + 2, sizeof(size)) == 0);
-    side->executing = true;
     side->commands++;
     if (side->submit_inline) {
-        tpm_complete(side, command->size);
+        fuzz_tpm_complete(&side->tpm, command->size);
     }
 }
-
-static void fake_destroy(void *self)
-{
-    (void)self;
-}
-
-static const TPMBackendClass fake_class = {
-    .size = sizeof(TPMBackendClass),
-    .type = "fake",
-    .start = fake_start,
-    .submit = fake_submit,
-    .destroy = fake_destroy,
-};
 
 /* ---- the hypervisor ---- */
 
@@ -145,13 +74,13 @@ static int64_t host_now_ns(void *opaque)
 
 static void new_side(Side *side, uint8_t shape, size_t buffer_size, GMainContext *context)
 {
-    TPMBackendInfo info = { sizeof(info), shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
-                            buffer_size, false };
     TPMDeviceConfig config = TPM_DEVICE_CONFIG_INIT;
     TPMHost host = TPM_HOST_INIT;
 
-    side->version = info.version;
-    side->start_inline = shape & 2;
+    side->tpm = (FuzzTPM){ .version = shape & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0,
+                           .start_inline = shape & 2,
+                           .submitted = on_submitted,
+                           .owner = side };
     side->submit_inline = shape & 4;
     config.interface = TPM_INTERFACE_TIS_SPI;
     config.wait_states = shape >> 3;
@@ -160,9 +89,8 @@ static void new_side(Side *side, uint8_t shape, size_t buffer_size, GMainContext
     host.backend_error = host_message;
     host.now_ns = host_now_ns;
     host.context = context;
-    side->backend = tpmdev_backend_new(&fake_class, "tpm0", &info, side, NULL);
-    FUZZ_CHECK(side->backend);
-    side->device = tpmdev_device_new(&config, side->backend, &host, side, NULL);
+    fuzz_tpm_new(&side->tpm, buffer_size);
+    side->device = tpmdev_device_new(&config, side->tpm.backend, &host, side, NULL);
     FUZZ_CHECK(side->device);
 }
 
@@ -236,7 +164,7 @@ static void check_machine(Machine *m)
         Side *side = &m->sides[i];
 
         FUZZ_CHECK(tpmdev_device_get_irq_level(side->device) == side->irq_level);
-        FUZZ_CHECK(side->executing == m->sides[0].executing);
+        FUZZ_CHECK(side->tpm.executing == m->sides[0].tpm.executing);
     }
     FUZZ_CHECK(m->sides[0].irq_level == m->sides[1].irq_level);
 }
@@ -275,8 +203,8 @@ static void op_command(Machine *m, Input *input)
     uint8_t choice = input_u8(input);
     size_t size = choice < 0xF0 ? TPM_HEADER_SIZE + choice : TPM_TIS_BUFFER_SIZE - (0xFFu - choice);
 
-    command[0] = m->sides[0].version == TPM_VERSION_1_2 ? 0x00 : 0x80;
-    command[1] = m->sides[0].version == TPM_VERSION_1_2 ? 0xC1 : 0x01;
+    command[0] = m->sides[0].tpm.version == TPM_VERSION_1_2 ? 0x00 : 0x80;
+    command[1] = m->sides[0].tpm.version == TPM_VERSION_1_2 ? 0xC1 : 0x01;
     put_be32(command + 2, size);
     put_be32(command + 6, input_u16(input));
     bus_write8(m, page | ACCESS, ACCESS_REQUEST);
@@ -297,13 +225,13 @@ static void op_tpm(Machine *m, Input *input)
         switch (what) {
         case 0:
         case 1:
-            tpm_complete(&m->sides[i], size);
+            fuzz_tpm_complete(&m->sides[i].tpm, size);
             break;
         case 2:
-            tpm_started(&m->sides[i]);
+            fuzz_tpm_started(&m->sides[i].tpm);
             break;
         case 3:
-            tpm_fail(&m->sides[i]);
+            fuzz_tpm_fail(&m->sides[i].tpm);
             break;
         }
     }
@@ -348,29 +276,18 @@ static void run_op(Machine *m, Input *input)
 
 /* ---- the end: whatever was done, a reset makes all good again ---- */
 
-static void settle(Side *side)
-{
-    while (side->starting || side->executing) {
-        if (side->starting) {
-            tpm_started(side);
-        } else {
-            tpm_complete(side, TPM_HEADER_SIZE);
-        }
-    }
-}
-
 static void check_recovery(Machine *m)
 {
     Input locality_0 = { NULL, 0 };
     size_t n = 0;
 
     op_reset(m);
-    settle(&m->sides[0]);
-    settle(&m->sides[1]);
+    fuzz_tpm_settle(&m->sides[0].tpm);
+    fuzz_tpm_settle(&m->sides[1].tpm);
     op_command(m, &locality_0);
     for (unsigned i = 0; i < 2; i++) {
-        FUZZ_CHECK(m->sides[i].executing != m->sides[i].submit_inline);
-        settle(&m->sides[i]);
+        FUZZ_CHECK(m->sides[i].tpm.executing != m->sides[i].submit_inline);
+        fuzz_tpm_settle(&m->sides[i].tpm);
     }
     while (bus_read8(m, STS) & STS_DATA_AVAIL) {
         bus_read8(m, DATA_FIFO);
@@ -396,12 +313,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         run_op(m, &input);
         check_machine(m);
     }
-    settle(&m->sides[0]);
-    settle(&m->sides[1]);
+    fuzz_tpm_settle(&m->sides[0].tpm);
+    fuzz_tpm_settle(&m->sides[1].tpm);
     check_recovery(m);
     for (unsigned i = 0; i < 2; i++) {
         tpmdev_device_free(m->sides[i].device);
-        tpmdev_backend_unref(m->sides[i].backend);
+        tpmdev_backend_unref(m->sides[i].tpm.backend);
     }
     g_main_context_release(context);
     return 0;
