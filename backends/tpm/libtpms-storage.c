@@ -106,6 +106,9 @@ static bool take_again(LibtpmsEngine *engine, GError **error)
     GError *cause = NULL;
 
     if (!take(engine, &cause)) {
+        if (cause->code != TPM_ERROR_IN_USE) { /* a key that is another's, or damage */
+            g_prefix_error(&cause, "the TPM that was saved cannot go on with what is stored: ");
+        }
         return is_elsewhere(engine, TPM_ERROR_IN_USE,
                             "is in use by another TPM now, in this process or another one", cause,
                             error);

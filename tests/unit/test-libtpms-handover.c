@@ -376,6 +376,23 @@ static void test_a_source_may_be_saved_again(void **state)
     assert_mark(fixture, before);
 }
 
+/* It is off, and nothing of it is in the way. */
+static void test_a_source_that_could_not_go_on_loads_what_comes_back(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = mark(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    another_goes_on(fixture);
+    resume(fixture);
+    backend_client_wait_failed(fixture->client, 1);
+    load(fixture, saved);
+    assert_mark(fixture, before);
+    assert_ours(fixture);
+}
+
 /* For another device: the one that was saved is not to be resumed any more. */
 static void test_a_start_takes_what_is_there(void **state)
 {
@@ -703,6 +720,38 @@ static void test_a_destination_encrypts_the_state_with_its_first_use(void **stat
     make_with(fixture, (TPMLibtpmsConfig){ .key = key });
 }
 
+static void test_a_start_without_a_state_encrypts_what_is_there(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+
+    make_with(fixture, (TPMLibtpmsConfig){ .key = key, .convert = true, .incoming = true });
+    assert_false(is_encrypted(fixture));
+    start_tpm(fixture);
+    assert_true(is_encrypted(fixture));
+}
+
+/* Another has gone on, and has encrypted the state with a key that this one does not have. */
+static void test_a_source_does_not_go_on_with_what_it_cannot_read(void **state)
+{
+    Fixture *fixture = *state;
+    uint8_t bytes[TPM_LIBTPMS_KEY_SIZE] = { 1 };
+    TPMStateAccess access = { .key = tpm_state_key_new(bytes, "key", NULL), .convert = true };
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
+
+    tpm_state_directory_close(
+        tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, &access, NULL));
+    tpm_state_key_unref(access.key);
+    resume(fixture);
+    backend_client_wait_failed(fixture->client, 1);
+    assert_true(g_str_has_prefix(fixture->client->failure,
+                                 "the TPM that was saved cannot go on with what is stored: TPM "
+                                 "state file "));
+    assert_true(is_encrypted(fixture));
+}
+
 static void note_counter(void *opaque, uint64_t counter)
 {
     *(uint64_t *)opaque = counter;
@@ -813,6 +862,8 @@ int main(void)
         TEST(test_a_source_waits_for_the_other_to_let_go),
         TEST(test_a_source_does_not_go_on_where_another_has),
         TEST(test_a_source_may_be_saved_again),
+        TEST(test_a_source_that_could_not_go_on_loads_what_comes_back),
+        TEST(test_a_source_does_not_go_on_with_what_it_cannot_read),
         TEST(test_a_start_takes_what_is_there),
         TEST(test_a_destination_is_made_while_another_has_the_directory),
         TEST(test_a_destination_looks_at_nothing_when_it_is_made),
@@ -832,6 +883,7 @@ int main(void)
         TEST(test_a_source_loads_what_comes_back),
         TEST(test_encrypted_state_changes_hands),
         TEST(test_a_destination_encrypts_the_state_with_its_first_use),
+        TEST(test_a_start_without_a_state_encrypts_what_is_there),
         TEST(test_the_host_hears_of_the_counter_with_the_first_use),
         TEST(test_what_tpm_save_state_keeps_changes_hands),
         TEST(test_the_options_are_switches),
