@@ -6,15 +6,12 @@ import argparse
 import contextlib
 import hashlib
 import os
-import select
-import shutil
-import signal
 import subprocess
 import sys
-import tty
 
 import harness
-from harness import Machine, Skip, Tap, Tis
+from harness import Machine, Tap, Tis
+from terminal import Terminal
 
 GET_RANDOM = {'2.0': bytes.fromhex('80010000000c0000017b0008'),
               '1.2': bytes.fromhex('00c10000000e0000004600000008')}
@@ -32,47 +29,6 @@ READ_PCR_16 = bytes.fromhex('8001000000140000017e00000001000b03000001')
 DIGEST = hashlib.sha256(b'measured by the guest').digest()
 EXTEND_PCR_16 = bytes.fromhex('80020000004100000182000000100000000940000009000000000000000001000b'
                               ) + DIGEST
-
-
-class Terminal:
-    """A TPM of swtpm at the other end of a terminal."""
-
-    def __init__(self, version, directory):
-        if not shutil.which('swtpm'):
-            raise Skip('no swtpm; install the package swtpm')
-        self.master, self.slave = os.openpty()
-        tty.setraw(self.slave)
-        self.path = os.ttyname(self.slave)
-        argv = ['swtpm', 'chardev', '--fd', str(self.master), '--tpmstate', f'dir={directory}',
-                '--flags', 'startup-clear'] + (['--tpm2'] if version == '2.0' else [])
-        with open(os.path.join(directory, 'swtpm.log'), 'wb') as log:
-            self.swtpm = harness.start_process(argv, pass_fds=[self.master], stdout=log, stderr=log,
-                                               stdin=subprocess.DEVNULL)
-
-    def stop(self):
-        """It takes nothing from the terminal any more."""
-        self.swtpm.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.swtpm.pid, os.WSTOPPED)
-
-    def go_on(self):
-        self.swtpm.send_signal(signal.SIGCONT)
-
-    def wait_command(self):
-        """The command has been written, and is there to be taken."""
-        harness.wait_for(lambda: select.select([self.master], [], [], 0)[0], 'command')
-
-    def hang_up(self):
-        harness.end_process(self.swtpm)
-        if self.master >= 0:
-            os.close(self.master)
-            self.master = -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.hang_up()
-        os.close(self.slave)
 
 
 @contextlib.contextmanager
