@@ -24,6 +24,7 @@
 #include "qemu-ppi.h"
 #include "qemu-say.h"
 #include "qemu-spapr.h"
+#include "qemu-state.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ static struct {
     const QemuTarget *target;
     QemuPlace place;
     TPMDevice *device;
+    bool incoming; /* the device is made to be loaded */
     char *stats;
     QemuIrq *irq;
     QemuNotifier machine_done;
@@ -96,7 +98,9 @@ static void machine_reset(void *opaque)
 {
     (void)opaque;
     tpmdev_device_reset(plugin.device);
-    tpmdev_device_wait_ready(plugin.device, RESET_TIMEOUT_NS, NULL);
+    if (!qemu_state_is_held()) {
+        tpmdev_device_wait_ready(plugin.device, RESET_TIMEOUT_NS, NULL);
+    }
 }
 
 static void write_statistics(const char *path)
@@ -129,20 +133,6 @@ static void process_exit(void)
     g_clear_pointer(&plugin.stats, g_free);
 }
 
-/* A saved machine would come back without its TPM's registers. */
-static void refuse_migration(void)
-{
-    QemuError *reason = NULL;
-    QemuError *error = NULL;
-
-    qemu.error_setg_internal(&reason, __FILE__, __LINE__, __func__,
-                             "libtpmdev-qemu does not save its TPM device");
-    if (qemu.migrate_add_blocker(reason, &error) < 0) {
-        qemu_say("%s", qemu.error_get_pretty(error));
-        exit(1);
-    }
-}
-
 /* The machine is there, with its ACPI tables, and has not run yet. */
 static void machine_done(QemuNotifier *notifier, void *data)
 {
@@ -157,11 +147,11 @@ static void machine_done(QemuNotifier *notifier, void *data)
     }
     char *wrong = plugin.target->attach(&plugin.place, &plugin.irq);
 
+    wrong = wrong ? wrong : qemu_state_attach(plugin.device);
     if (wrong) {
         qemu_say("%s", wrong);
         exit(1);
     }
-    refuse_migration();
 }
 
 /* ---- installation ---- */
@@ -177,8 +167,9 @@ static bool make_device(const QemuOptions *options, GError **error)
     char *backend_options =
         g_strdup_printf("%s,id=tpm0%s", options->tpmdev, options->for_backend->str);
     char *device_options =
-        g_strdup_printf("%s,tpmdev=tpm0%s%s", options->device, options->for_device->str,
-                        plugin.target->ppi && !options->has_ppi ? ",ppi=on" : "");
+        g_strdup_printf("%s,tpmdev=tpm0%s%s%s", options->device, options->for_device->str,
+                        plugin.target->ppi && !options->has_ppi ? ",ppi=on" : "",
+                        plugin.incoming ? ",incoming=on" : "");
     TPMBackend *backends[] = { NULL, NULL };
 
     host.set_irq = host_set_irq;
@@ -215,7 +206,7 @@ static bool set_up(QemuOptions *options, int argc, char **argv)
     plugin.place.loader = options->loader;
     plugin.place.base = options->base;
     plugin.place.log_address = options->log_address;
-    if (!tpmdev_device_wait_ready(plugin.device, START_TIMEOUT_NS, &error) ||
+    if ((!plugin.incoming && !tpmdev_device_wait_ready(plugin.device, START_TIMEOUT_NS, &error)) ||
         !plugin.target->prepare(&plugin.place, &error)) {
         qemu_say("%s", error->message);
         g_clear_error(&error);
@@ -244,6 +235,7 @@ int qemu_plugin_install(QemuPluginId id, const QemuPluginInfo *info, int argc, c
     QemuOptions options;
     char *unusable = qemu_api_load(info);
 
+    unusable = unusable ? unusable : qemu_state_load();
     if (unusable) {
         qemu_say("%s", unusable);
         g_free(unusable);
@@ -251,6 +243,7 @@ int qemu_plugin_install(QemuPluginId id, const QemuPluginInfo *info, int argc, c
     }
     plugin.place.id = id;
     plugin.target = qemu_target_find(info->target_name);
+    plugin.incoming = qemu_state_is_incoming();
     qemu_options_init(&options, plugin.target);
     bool good = set_up(&options, argc, argv);
 

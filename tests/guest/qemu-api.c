@@ -40,6 +40,15 @@ bool qemu_peek(const void *address, void *data, size_t size)
     return got == (ssize_t)size;
 }
 
+bool qemu_peek_is_string(const void *address, const char *expected)
+{
+    char found[QEMU_NAME_SIZE];
+    size_t size = strlen(expected) + 1;
+
+    return address && size <= sizeof(found) && qemu_peek(address, found, size) &&
+           memcmp(found, expected, size) == 0;
+}
+
 #define QEMU_FUNCTION_LOOK_UP(type, name, parameters)                                              \
     if (!qemu_look_up(#name, &qemu.name)) {                                                        \
         return #name;                                                                              \

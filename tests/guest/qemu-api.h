@@ -204,6 +204,10 @@ bool qemu_look_up(const char *name, void *where);
 /* Copy memory that may not be there; false: it is not. */
 bool qemu_peek(const void *address, void *data, size_t size);
 
+/* Is this string at the address? It is one of fewer than QEMU_NAME_SIZE characters. */
+#define QEMU_NAME_SIZE 32u
+bool qemu_peek_is_string(const void *address, const char *expected);
+
 /* Add an ACPI table to those QEMU hands to its firmware; before it builds them. */
 void qemu_add_acpi_table(GBytes *table);
 

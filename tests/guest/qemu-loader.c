@@ -14,9 +14,13 @@
  * memory in which QEMU builds its commands. Until that is certain, memory is only read where it
  * can be.
  *
+ * A machine that is loaded brings the size of QEMU's commands with it, and QEMU gives the memory it
+ * takes the file for that size. So the file is QEMU's again until the machine has come.
+ *
  * Neighbours: qemu-target.c has the parts made; qemu-api.c finds symbols and reads memory.
  */
 #include "qemu-loader.h"
+#include "qemu-vmstate.h"
 
 #include <string.h>
 #include <tpmdev/fw_cfg.h>
@@ -128,14 +132,19 @@ static bool merge(void)
     return true;
 }
 
+static void give_back(void)
+{
+    loader.fw_cfg_modify_file(loader.fw_cfg, TPM_FW_CFG_LOADER_FILE, loader.of_qemu,
+                              loader.memory_region_size(loader.region));
+}
+
 /* The guest is about to read the commands. Without ours it still gets QEMU's. */
 static void on_loader_selected(void *argument)
 {
     (void)argument; /* ours is none, and QEMU drops its own when it replaces the file */
     loader.select(loader.argument);
     if (!merge()) {
-        loader.fw_cfg_modify_file(loader.fw_cfg, TPM_FW_CFG_LOADER_FILE, loader.of_qemu,
-                                  loader.memory_region_size(loader.region));
+        give_back();
         loader.complain("QEMU's commands for its firmware have changed too much; the guest gets "
                         "no tables of the TPM");
     }
@@ -215,6 +224,44 @@ static char *take_entry(void)
     return NULL;
 }
 
+/* ---- saved state: nothing of ours, but hooks before and after what QEMU has of the files ---- */
+
+static int before_load(void *opaque)
+{
+    (void)opaque;
+    give_back();
+    return 0;
+}
+
+static int after_load(void *opaque, int version)
+{
+    (void)opaque;
+    (void)version;
+    if (!merge()) {
+        give_back();
+    }
+    return 0;
+}
+
+static const QemuField no_fields[] = { { .name = NULL } };
+
+static const QemuDescription first = {
+    .name = "libtpmdev-loader-first",
+    .version = 1,
+    .minimum_version = 1,
+    .priority = QEMU_PRIORITY_EARLY,
+    .before_load = before_load,
+    .fields = no_fields,
+};
+
+static const QemuDescription last = {
+    .name = "libtpmdev-loader-last",
+    .version = 1,
+    .minimum_version = 1,
+    .after_load = after_load,
+    .fields = no_fields,
+};
+
 /* ---- the machine ---- */
 
 static void take_file(File *file, GBytes *bytes)
@@ -282,6 +329,7 @@ char *qemu_loader_attach(void)
         loader.merged.size = (size + FILE_ALIGNMENT - 1) / FILE_ALIGNMENT * FILE_ALIGNMENT;
         loader.merged.data = g_malloc(loader.merged.size);
         merge();
+        wrong = qemu_vmstate_register(&first, &loader);
     }
-    return wrong;
+    return wrong ? wrong : qemu_vmstate_register(&last, &loader);
 }

@@ -8,9 +8,6 @@
 
 #include <string.h>
 
-/* No name that is looked for is longer. */
-#define NAME_SIZE 32u
-
 /* How far is searched: a class, a description of saved state, a description of a field. */
 #define CLASS_SEARCH_SIZE       512u
 #define DESCRIPTION_SEARCH_SIZE 256u
@@ -54,15 +51,6 @@ static const KnownField known_fields[] = {
 };
 
 QemuVioApi qemu_vio;
-
-bool qemu_peek_is_string(const void *address, const char *expected)
-{
-    char found[NAME_SIZE];
-    size_t size = strlen(expected) + 1;
-
-    return address && size <= sizeof(found) && qemu_peek(address, found, size) &&
-           memcmp(found, expected, size) == 0;
-}
 
 /* The string whose address is at `address`. */
 static bool points_to_string(const void *address, const char *expected)
@@ -182,7 +170,7 @@ static const char *find_device_layout(QemuVioLayout *layout)
     for (size_t at = 0; at < DESCRIPTION_SEARCH_SIZE && first == 0; at += sizeof(void *)) {
         const char *fields;
 
-        if (qemu_peek(qemu_vio.vmstate_spapr_vio + at, &fields, sizeof(fields)) &&
+        if (qemu_peek((const char *)qemu_vio.vmstate_spapr_vio + at, &fields, sizeof(fields)) &&
             points_to_string(fields, known_fields[0].name)) {
             first = find_first_offset(fields, layout->device_size);
         }

@@ -12,7 +12,7 @@
 #ifndef QEMU_VIO_API_H
 #define QEMU_VIO_API_H
 
-#include "qemu-api.h"
+#include "qemu-vmstate.h"
 
 typedef struct QemuVioDevice QemuVioDevice;
 
@@ -57,7 +57,7 @@ typedef struct QemuVioApi {
     QEMU_VIO_FUNCTIONS(QEMU_VIO_FUNCTION_MEMBER)
 #undef QEMU_VIO_FUNCTION_MEMBER
 
-    const char *vmstate_spapr_vio; /* describes the state of a virtual I/O device */
+    const QemuDescription *vmstate_spapr_vio; /* describes the state of a virtual I/O device */
 } QemuVioApi;
 
 extern QemuVioApi qemu_vio;
@@ -87,9 +87,6 @@ typedef struct QemuVioLayout {
     size_t dma;           /* AddressSpace */
     size_t device_size;   /* of the whole device */
 } QemuVioLayout;
-
-/* Is a string at this address, and which? */
-bool qemu_peek_is_string(const void *address, const char *expected);
 
 /*
  * Look all of it up and find the layout, after qemu_api_load(). Returns NULL, or why this QEMU

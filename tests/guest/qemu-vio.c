@@ -142,6 +142,37 @@ static void on_class_begin(void *class, void *data)
     part->realize = on_realize;
 }
 
+/* ---- saved state ---- */
+
+/* The guest may have given up its queue since it was last looked at. */
+static int on_save(void *device)
+{
+    (void)device;
+    queue_has_changed();
+    return 0;
+}
+
+/* The queue has come with the machine: the model, which is loaded after this, knows it already. */
+static int on_loaded(void *device, int version)
+{
+    (void)device;
+    (void)version;
+    vio.queue = present_queue();
+    return 0;
+}
+
+/* QEMU's members of a device, which are in no description but that of a device of QEMU's own. */
+static char *register_state(void)
+{
+    static QemuDescription description;
+
+    description = *qemu_vio.vmstate_spapr_vio;
+    description.name = vio.model->type;
+    description.before_save = on_save;
+    description.after_load = on_loaded;
+    return qemu_vmstate_register(&description, vio.device);
+}
+
 /* ---- making it ---- */
 
 char *qemu_vio_register(const QemuVioModel *model)
@@ -151,6 +182,9 @@ char *qemu_vio_register(const QemuVioModel *model)
 
     if (unusable) {
         return unusable;
+    }
+    if (!qemu_vmstate_is_plain(qemu_vio.vmstate_spapr_vio, "spapr_vio")) {
+        return qemu_vio_unexpected("the saved state of " QEMU_VIO_PARENT);
     }
     vio.model = model;
     type.name = model->type;
@@ -201,7 +235,7 @@ char *qemu_vio_create(void)
     if (!qemu_vio.qdev_realize(vio.device, bus, &error)) {
         return g_strdup(qemu.error_get_pretty(error));
     }
-    return test_device() ? NULL : qemu_vio_unexpected("a message by H_SEND_CRQ");
+    return test_device() ? register_state() : qemu_vio_unexpected("a message by H_SEND_CRQ");
 }
 
 /* ---- what the device does ---- */

@@ -4,6 +4,7 @@
  * guest gets when QEMU makes its own anew, and each way in which the likeness is none.
  */
 #include "qemu-loader.h"
+#include "qemu-vmstate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,6 +54,11 @@ static bool next_is_exact; /* the file is as long as the commands */
 static unsigned selections, complaints;
 
 static uint8_t *tables, *log_area, *ours;
+
+/* What QEMU was given to save and load with the machine. */
+static const QemuDescription *descriptions[2];
+static unsigned description_count;
+static const char *register_fault;
 
 /* Which member of our file's entry is not as it was given, or 0. */
 #define ALTERATIONS 6u
@@ -156,6 +162,14 @@ static uint64_t fake_region_size(void *region)
 {
     assert_ptr_equal(region, &has_region);
     return qemus_size;
+}
+
+char *qemu_vmstate_register(const QemuDescription *description, void *opaque)
+{
+    assert_non_null(opaque);
+    assert_true(description_count < G_N_ELEMENTS(descriptions));
+    descriptions[description_count++] = description;
+    return g_strdup(register_fault);
 }
 
 typedef void (*Function)(void);
@@ -267,7 +281,8 @@ static int set_up(void **state)
     missing = NULL;
     has_fw_cfg = has_block = has_memory = has_region = true;
     region_offset = 0;
-    selections = complaints = alter = 0;
+    selections = complaints = alter = description_count = 0;
+    register_fault = NULL;
     next_count = 14;
     next_is_exact = true;
     make_qemus(next_count, next_is_exact);
@@ -553,6 +568,55 @@ static void test_entries_at_the_end_of_memory_are_found(void **state)
     munmap(memory, size + 4096);
 }
 
+/* ---- saved state ---- */
+
+/* QEMU gives the memory that it takes the file for the size of what has come. */
+static void test_while_a_machine_is_loaded_the_file_is_qemus(void **state)
+{
+    (void)state;
+    attach();
+    const QemuDescription *first = descriptions[0];
+    const QemuDescription *last = descriptions[1];
+
+    assert_int_equal(description_count, 2);
+    assert_int_equal(first->priority, QEMU_PRIORITY_EARLY);
+    assert_int_equal(last->priority, 0);
+    assert_string_not_equal(first->name, last->name);
+    assert_null(first->fields[0].name);
+    assert_null(last->fields[0].name);
+    assert_int_equal(first->before_load(NULL), 0);
+    assert_ptr_equal(entries[LOADER].data, qemus);
+    assert_int_equal(entries[LOADER].size, qemus_size);
+    make_qemus(19, true); /* those of the machine that has come */
+    assert_int_equal(last->after_load(NULL, 1), 0);
+    assert_file(19);
+    select_loader();
+    assert_file(14);
+}
+
+static void test_a_machine_with_too_many_commands_keeps_qemus(void **state)
+{
+    (void)state;
+    attach();
+    descriptions[0]->before_load(NULL);
+    make_qemus(QEMUS_MAX, true);
+    assert_int_equal(descriptions[1]->after_load(NULL, 1), 0);
+    assert_ptr_equal(entries[LOADER].data, qemus);
+    assert_int_equal(entries[LOADER].size, qemus_size);
+}
+
+static void test_hooks_that_cannot_be_registered_are_told(void **state)
+{
+    (void)state;
+    assert_true(prepare(NULL));
+    register_fault = "there is one of this name";
+    char *message = qemu_loader_attach();
+
+    assert_string_equal(message, register_fault);
+    assert_int_equal(description_count, 1);
+    g_free(message);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -572,6 +636,9 @@ int main(void)
         TEST(test_another_layout_is_refused),
         TEST(test_entries_that_are_nowhere_are_refused),
         TEST(test_entries_at_the_end_of_memory_are_found),
+        TEST(test_while_a_machine_is_loaded_the_file_is_qemus),
+        TEST(test_a_machine_with_too_many_commands_keeps_qemus),
+        TEST(test_hooks_that_cannot_be_registered_are_told),
     };
 
     return cmocka_run_group_tests_name("qemu-loader", tests, NULL, NULL);

@@ -30,6 +30,8 @@ struct QemuVioDevice {
 
 /* What QEMU is like. */
 static const char *layout_fault, *device_fault; /* what is not as expected, or NULL */
+static const char *register_fault;
+static bool is_plain;
 static bool has_bus, garbles, loses_queue, keeps_queue;
 static uint64_t code_fault;
 static size_t instance_size;
@@ -42,6 +44,9 @@ QemuVioApi qemu_vio;
 static QemuVioDevice device, other_device;
 static QemuVioClass class;
 static const QemuTypeInfo *type;
+static const QemuField saved_fields[2];
+static const QemuDescription saved_state = { .name = "spapr_vio", .fields = saved_fields };
+static const QemuDescription *registered;
 static char error_text[200];
 static bool error_is_set;
 
@@ -78,6 +83,20 @@ const char *qemu_vio_check_device(const QemuVioLayout *layout, const QemuVioDevi
     (void)checked;
     assert_string_equal(node_name, "node");
     return device_fault;
+}
+
+bool qemu_vmstate_is_plain(const QemuDescription *description, const char *name)
+{
+    assert_ptr_equal(description, &saved_state);
+    assert_string_equal(name, "spapr_vio");
+    return is_plain;
+}
+
+char *qemu_vmstate_register(const QemuDescription *description, void *opaque)
+{
+    assert_ptr_equal(opaque, &device);
+    registered = description;
+    return g_strdup(register_fault);
 }
 
 static void *fake_register(const QemuTypeInfo *info)
@@ -232,8 +251,9 @@ static const QemuVioModel model = {
 static int set_up(void **state)
 {
     (void)state;
-    layout_fault = device_fault = NULL;
-    has_bus = true;
+    layout_fault = device_fault = register_fault = NULL;
+    has_bus = is_plain = true;
+    registered = NULL;
     garbles = loses_queue = keeps_queue = error_is_set = false;
     code_fault = 0;
     instance_size = sizeof(QemuVioDevice);
@@ -253,6 +273,7 @@ static int set_up(void **state)
     qemu_vio.spapr_vio_send_crq = fake_send;
     qemu_vio.spapr_hypercall = fake_hypercall;
     qemu_vio.qemu_get_cpu = fake_cpu;
+    qemu_vio.vmstate_spapr_vio = &saved_state;
     messages = changes = accesses = sent = 0;
     memset(&class, 0, sizeof(class));
     assert_null(qemu_vio_register(&model));
@@ -304,8 +325,11 @@ static void test_a_qemu_that_cannot_be_used_is_refused(void **state)
     layout_fault = "another QEMU";
     type = NULL;
     assert_text(qemu_vio_register(&model), "another QEMU");
-    assert_null(type);
     layout_fault = NULL;
+    is_plain = false;
+    assert_text(qemu_vio_register(&model), "unexpected: the saved state of " QEMU_VIO_PARENT);
+    assert_null(type);
+    is_plain = true;
     instance_size++;
     assert_text(qemu_vio_register(&model), "unexpected: the registration of a type");
 }
@@ -439,6 +463,48 @@ static void test_without_a_queue_nothing_is_sent(void **state)
     assert_int_equal(sent, 0);
 }
 
+/* ---- saved state ---- */
+
+static void test_its_state_is_that_of_every_such_device(void **state)
+{
+    (void)state;
+    assert_null(qemu_vio_create());
+    assert_string_equal(registered->name, "model");
+    assert_ptr_equal(registered->fields, saved_fields);
+}
+
+static void test_state_that_cannot_be_registered_is_told(void **state)
+{
+    (void)state;
+    register_fault = "there is one of this name";
+    assert_text(qemu_vio_create(), "there is one of this name");
+}
+
+/* Nothing had to pass since; the model must know before it is saved itself. */
+static void test_a_queue_given_up_is_told_before_the_save(void **state)
+{
+    (void)state;
+    assert_int_equal(registered->before_save(&device), 0);
+    assert_int_equal(changes, 0);
+    device.queue_size = 0;
+    assert_int_equal(registered->before_save(&device), 0);
+    assert_int_equal(changes, 1);
+}
+
+/* What the model is loaded from is of this very queue. */
+static void test_a_queue_that_was_loaded_is_no_new_one(void **state)
+{
+    static const uint8_t answer[QEMU_VIO_MESSAGE_SIZE];
+
+    (void)state;
+    device.queue_address = 0x9000;
+    device.queue_size = 0x4000;
+    assert_int_equal(registered->after_load(&device, 1), 0);
+    assert_true(qemu_vio_send(answer));
+    assert_int_equal(changes, 0);
+    assert_int_equal(sent, 1);
+}
+
 #define TEST(function)  cmocka_unit_test_setup(function, set_up)
 #define GUEST(function) cmocka_unit_test_setup(function, set_up_guest)
 
@@ -457,6 +523,10 @@ int main(void)
         GUEST(test_dma),
         GUEST(test_an_answer_is_sent),
         GUEST(test_without_a_queue_nothing_is_sent),
+        TEST(test_its_state_is_that_of_every_such_device),
+        TEST(test_state_that_cannot_be_registered_is_told),
+        GUEST(test_a_queue_given_up_is_told_before_the_save),
+        GUEST(test_a_queue_that_was_loaded_is_no_new_one),
     };
 
     return cmocka_run_group_tests_name("qemu-vio", tests, NULL, NULL);
