@@ -5,7 +5,8 @@
  * stored it is what it was. Else it was reset, and cannot be taken for one that was not: what is
  * zero after a reset was extended with the digest of a text that everybody may know.
  *
- * Neighbours: guest-check.c runs these; docs/backends.rst tells what the library does.
+ * Neighbours: guest-check.c runs these; checks-kept.c has what it was; docs/backends.rst tells what
+ * the library does.
  */
 #include "event-log.h"
 #include "guest-check.h"
@@ -23,89 +24,9 @@
 /* The event that PCRs 0 to 16 and 23 of a TPM that was reset begin with. */
 #define CAP_EVENT "libtpmdev: this TPM was reset while its guest was running"
 
-#define PCRS         24u
-#define BANKS_MAX    2u
 #define PCR_DRTM     17u /* from here on all ones after a reset, without a D-RTM */
 #define PCR_APP      23u
-#define TPM2_ECC     0x0023u
 #define TPM2_FAILURE 0x101u
-#define TPM2_NULL    0x0010u
-#define TPM2_P256    0x0003u
-/* fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, sign */
-#define TPM2_SIGNING_KEY 0x00040072u
-
-/* What there was before the TPM died. */
-static struct {
-    uint8_t pcrs[BANKS_MAX][PCRS][DIGEST_MAX];
-    int manager;  /* /dev/tpmrm0, whose objects go when it is closed */
-    uint32_t key; /* an object of the resource manager's */
-} before;
-
-/* ---- before ---- */
-
-static char *read_pcrs(Guest *guest, uint8_t pcrs[BANKS_MAX][PCRS][DIGEST_MAX])
-{
-    unsigned count;
-    const Bank *banks = guest_banks(guest, &count);
-    char *wrong = NULL;
-
-    for (unsigned i = 0; i < count * PCRS && !wrong; i++) {
-        wrong = guest_pcr_read(guest, &banks[i / PCRS], i % PCRS, pcrs[i / PCRS][i % PCRS]);
-    }
-    return wrong;
-}
-
-/* Run the command in guest->command by way of the resource manager. */
-static char *run_managed(Guest *guest, const char *what)
-{
-    int device = guest->fd;
-
-    guest->fd = before.manager;
-    char *wrong = guest_run(guest, what);
-
-    guest->fd = device;
-    return wrong;
-}
-
-/* TPM2_CreatePrimary of a signing key; the resource manager keeps it outside the TPM from then on.
- */
-static char *make_key(Guest *guest)
-{
-    tpm_command(&guest->command, TPM2_SESSIONS, TPM2_CREATE_PRIMARY);
-    tpm_put_u32(&guest->command, TPM2_RH_OWNER);
-    tpm_put_empty_password(&guest->command);
-    tpm_put_u16(&guest->command, 4); /* bytes of inSensitive: no password, no data */
-    tpm_put_u32(&guest->command, 0);
-    tpm_put_u16(&guest->command, 2 + 2 + 4 + 2 + 2 + 2 + 2 + 2 + 2 + 2); /* of inPublic */
-    tpm_put_u16(&guest->command, TPM2_ECC);
-    tpm_put_u16(&guest->command, TPM2_ALG_SHA256);
-    tpm_put_u32(&guest->command, TPM2_SIGNING_KEY);
-    tpm_put_u16(&guest->command, 0);         /* policy */
-    tpm_put_u16(&guest->command, TPM2_NULL); /* symmetric, scheme, curve, kdf */
-    tpm_put_u16(&guest->command, TPM2_NULL);
-    tpm_put_u16(&guest->command, TPM2_P256);
-    tpm_put_u16(&guest->command, TPM2_NULL);
-    tpm_put_u32(&guest->command, 0); /* x and y */
-    tpm_put_u16(&guest->command, 0); /* outsideInfo */
-    tpm_put_u32(&guest->command, 0); /* creationPCR */
-    char *wrong = run_managed(guest, "CreatePrimary");
-
-    if (!wrong) {
-        before.key = tpm_get_u32(&guest->response);
-    }
-    return wrong;
-}
-
-char *check_death_prepared(Guest *guest)
-{
-    before.manager = tpm_char_open("/dev/tpmrm0");
-    if (before.manager < 0) {
-        return g_strdup_printf("open: %s", g_strerror(errno));
-    }
-    char *wrong = make_key(guest);
-
-    return wrong ? wrong : read_pcrs(guest, before.pcrs);
-}
 
 /* ---- meanwhile ---- */
 
@@ -148,17 +69,6 @@ char *check_return(Guest *guest)
     return wrong;
 }
 
-char *check_pcrs_kept(Guest *guest)
-{
-    static uint8_t pcrs[BANKS_MAX][PCRS][DIGEST_MAX];
-    char *wrong = read_pcrs(guest, pcrs);
-
-    if (!wrong && memcmp(pcrs, before.pcrs, sizeof(pcrs)) != 0) {
-        wrong = g_strdup("they differ from what they were");
-    }
-    return wrong;
-}
-
 /* What a PCR is in a TPM that was reset under its guest. */
 static void capped_pcr(const Bank *bank, unsigned pcr, uint8_t digest[DIGEST_MAX])
 {
@@ -177,11 +87,11 @@ static void capped_pcr(const Bank *bank, unsigned pcr, uint8_t digest[DIGEST_MAX
 
 char *check_pcrs_capped(Guest *guest)
 {
-    static uint8_t pcrs[BANKS_MAX][PCRS][DIGEST_MAX];
+    static PcrValues pcrs;
     unsigned count;
     const Bank *banks = guest_banks(guest, &count);
     uint8_t expected[DIGEST_MAX];
-    char *wrong = read_pcrs(guest, pcrs);
+    char *wrong = guest_read_pcrs(guest, pcrs);
 
     for (unsigned i = 0; i < count * PCRS && !wrong; i++) {
         const Bank *bank = &banks[i / PCRS];
@@ -192,12 +102,4 @@ char *check_pcrs_capped(Guest *guest)
         }
     }
     return wrong;
-}
-
-/* The resource manager loads the key into the TPM again, for which that must know it. */
-char *check_object_kept(Guest *guest)
-{
-    tpm_command(&guest->command, TPM2_NO_SESSIONS, TPM2_READ_PUBLIC);
-    tpm_put_u32(&guest->command, before.key);
-    return run_managed(guest, "ReadPublic");
 }

@@ -9,9 +9,10 @@
  * Arguments: the TPM's version, the device and a mode: `check`, `persist` (before and after a
  * reboot), `dead` and `resume` (the TPM is killed on the way and comes back, without and with its
  * volatile state), `ppi`, `ppi-reject` and `ppi-none` (physical
- * presence), `mor-linux` (the memory overwrite request), `bench COUNT`, `show` (for people),
- * `firmware` (what firmware left, for a comparison of two runs). They may be followed by COUNT and
- * the number of the interrupt that ACPI names for the device.
+ * presence), `mor-linux` (the memory overwrite request), `move` (whatever a line from outside says:
+ * `begin`, `check`, `spoil`, `load` until another line comes, and any other to end), `bench COUNT`,
+ * `show` (for people), `firmware` (what firmware left, for a comparison of two runs). They may be
+ * followed by COUNT and the number of the interrupt that ACPI names for the device.
  */
 #include "guest-check.h"
 
@@ -83,16 +84,21 @@ static const NamedCheck checks[] = {
 
 /* ---- modes ---- */
 
-static bool run_checks(Guest *guest)
+static bool run_list(Guest *guest, const NamedCheck *list, unsigned count)
 {
     bool good = true;
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(checks); i++) {
-        if (checks[i].applies(guest)) {
-            good &= guest_report(checks[i].name, checks[i].check(guest));
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i].applies(guest)) {
+            good &= guest_report(list[i].name, list[i].check(guest));
         }
     }
     return good;
+}
+
+static bool run_checks(Guest *guest)
+{
+    return run_list(guest, checks, G_N_ELEMENTS(checks));
 }
 
 /* Exit status 3 asks /init for a reboot, after which this runs again. */
@@ -149,7 +155,8 @@ static int run_dead(Guest *guest, bool resumed)
     bool good =
         guest_report("NV storage is written before the TPM dies", check_persistence_begin(guest));
 
-    good &= guest_report("a key is made, and PCRs are read", check_death_prepared(guest));
+    good &= guest_report("a key is made", check_object_begin(guest));
+    good &= guest_report("PCRs are read", check_pcrs_begin(guest));
     good &= wait_for_outside();
     good &=
         guest_report("a dead TPM answers with the failure of its version", check_dead_tpm(guest));
@@ -216,6 +223,89 @@ static int run_mor(Guest *guest)
     good &= guest_report("the request was taken away", check_mor_taken(guest));
     good &= guest_report("NV storage is as it was", check_persistence_end(guest));
     return run_checks(guest) && good ? 0 : 1;
+}
+
+/* ---- mode move: what is done when the line from outside says so ---- */
+
+static bool on_pc(const Guest *guest)
+{
+    return guest->device != GUEST_SPAPR && guest->device != GUEST_CRB_ARM;
+}
+
+static bool with_tpm12(const Guest *guest)
+{
+    return !guest->tpm2;
+}
+
+/* The PCRs are noted last: from there on all must stay. */
+static const NamedCheck moves_begin[] = {
+    { "the PCR to seal to is extended", check_sealed_pcr_extended, always },
+    { "a secret is sealed to PCRs, and a session satisfies its policy", check_seal, with_tpm2 },
+    { "a key of the resource manager's is made", check_object_begin, with_tpm2 },
+    { "a session is begun", check_session_begin, with_tpm12 },
+    { "the memory of physical presence is written", check_ppi_mark, on_pc },
+    { "the PCRs are noted", check_pcrs_begin, always },
+};
+
+static const NamedCheck moves_kept[] = {
+    { "its PCRs are what they were", check_pcrs_kept, always },
+    { "the secret unseals by the session begun before", check_unseal, with_tpm2 },
+    { "a key of the resource manager's is there", check_object_kept, with_tpm2 },
+    { "the session begun before is there", check_session_kept, with_tpm12 },
+    { "nothing is in NV storage that was not", check_persistence_is_gone, with_tpm2 },
+    { "the memory of physical presence is what it was", check_ppi_marked, on_pc },
+    { "the measurement log's replay equals the PCRs", check_measurement_log, with_firmware },
+    { "the kernel has no complaint", check_kernel_complaints, always },
+};
+
+/* What a snapshot that was taken before must undo. */
+static const NamedCheck moves_spoil[] = {
+    { "the PCR that was sealed to is extended", check_sealed_pcr_extended, always },
+    { "the secret does not unseal any more", check_secret_locked, with_tpm2 },
+    { "NV storage is written", check_persistence_begin, with_tpm2 },
+    { "the session is ended", check_session_flushed, with_tpm12 },
+};
+
+static const NamedCheck moves_load[] = {
+    { "every command of the load was answered as it should be", check_load, always },
+};
+
+#define MOVE(line, list)                                                                           \
+    {                                                                                              \
+        line, list, G_N_ELEMENTS(list)                                                             \
+    }
+
+static const struct {
+    const char *line;
+    const NamedCheck *checks;
+    unsigned count;
+} moves[] = {
+    MOVE("begin\n", moves_begin),
+    MOVE("check\n", moves_kept),
+    MOVE("spoil\n", moves_spoil),
+    MOVE("load\n", moves_load),
+};
+
+/* Until the line is another. */
+static bool run_moves(Guest *guest)
+{
+    bool good = true;
+    char line[16];
+
+    puts("READY");
+    while (fgets(line, sizeof(line), stdin)) {
+        unsigned i = 0;
+
+        while (i < G_N_ELEMENTS(moves) && strcmp(line, moves[i].line) != 0) {
+            i++;
+        }
+        if (i == G_N_ELEMENTS(moves)) {
+            break;
+        }
+        good &= run_list(guest, moves[i].checks, moves[i].count);
+        puts("READY");
+    }
+    return good;
 }
 
 static bool run_bench(Guest *guest, unsigned count)
@@ -323,7 +413,8 @@ int main(int argc, char **argv)
     if (argc < 4) {
         fputs(
             "usage: guest-check 1.2|2.0 tpm-tis|tpm-crb|tpm-crb-page|tpm-crb-arm|tpm-spapr "
-            "check|persist|dead|resume|ppi|ppi-reject|ppi-none|mor-linux|show|firmware|bench|bulk "
+            "check|persist|dead|resume|ppi|ppi-reject|ppi-none|mor-linux|move|show|firmware|bench|"
+            "bulk "
             "[COUNT [IRQ]]\n",
             stderr);
         return 2;
@@ -344,6 +435,8 @@ int main(int argc, char **argv)
         return run_ppi_none(&guest);
     } else if (strcmp(mode, "mor-linux") == 0) {
         return run_mor(&guest);
+    } else if (strcmp(mode, "move") == 0) {
+        return run_moves(&guest) ? 0 : 1;
     } else if (strcmp(mode, "show") == 0) {
         return run_show(&guest) ? 0 : 1;
     } else if (strcmp(mode, "firmware") == 0) {

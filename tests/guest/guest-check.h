@@ -16,6 +16,7 @@
 #define TPM2_RH_NULL     0x40000007u
 #define TPM2_ALG_SHA1    0x0004u
 #define TPM2_ALG_SHA256  0x000Bu
+#define TPM2_ALG_NULL    0x0010u
 
 /* TPM 2.0 Part 2, "TPM_CC". */
 #define TPM2_NV_UNDEFINE_SPACE 0x122u
@@ -46,6 +47,12 @@
 
 /* The largest digest of a bank that is looked at. */
 #define DIGEST_MAX 32u
+
+/* The banks and PCRs there are at most. */
+#define BANKS_MAX 2u
+#define PCRS      24u
+
+typedef uint8_t PcrValues[BANKS_MAX][PCRS][DIGEST_MAX];
 
 /* A PCR that firmware and kernel leave alone. */
 #define PCR_DEBUG 16u
@@ -103,8 +110,18 @@ char *guest_run(Guest *guest, const char *what);
 /* The value of a PCR as the TPM tells it. */
 char *guest_pcr_read(Guest *guest, const Bank *bank, unsigned pcr, uint8_t digest[DIGEST_MAX]);
 
+/* All of them, of every bank that is looked at. */
+char *guest_read_pcrs(Guest *guest, PcrValues pcrs);
+
 /* Extend a PCR of one bank. */
 char *guest_pcr_extend(Guest *guest, const Bank *bank, unsigned pcr, const uint8_t *digest);
+
+/* A key of the owner's, by its attributes; TPM 2.0. */
+#define GUEST_SIGNING_KEY                                                                          \
+    0x00040072u                       /* fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, \
+                                         sign */
+#define GUEST_STORAGE_KEY 0x00030072u /* the first four of these, and restricted, decrypt */
+char *guest_create_primary(Guest *guest, uint32_t attributes, uint32_t *handle);
 
 /* `size` random bytes. */
 char *guest_random(Guest *guest, uint8_t *bytes, unsigned size);
@@ -143,12 +160,27 @@ char *check_large_response(Guest *guest);
 char *check_bulk(Guest *guest, unsigned count);
 
 /* checks-death.c: a TPM whose process is killed and comes back */
-char *check_death_prepared(Guest *guest);
 char *check_dead_tpm(Guest *guest);
 char *check_return(Guest *guest);
-char *check_pcrs_kept(Guest *guest);
 char *check_pcrs_capped(Guest *guest);
+
+/* checks-kept.c: what a TPM is to keep */
+char *check_pcrs_begin(Guest *guest);
+char *check_pcrs_kept(Guest *guest);
+char *check_object_begin(Guest *guest);
 char *check_object_kept(Guest *guest);
+
+/* checks-move.c: a machine that is saved, loaded and moved under the guest */
+char *check_sealed_pcr_extended(Guest *guest);
+char *check_seal(Guest *guest);
+char *check_unseal(Guest *guest);
+char *check_secret_locked(Guest *guest);
+char *check_session_begin(Guest *guest);
+char *check_session_kept(Guest *guest);
+char *check_session_flushed(Guest *guest);
+char *check_ppi_mark(Guest *guest);
+char *check_ppi_marked(Guest *guest);
+char *check_load(Guest *guest);
 
 /* checks-nv.c: what the TPM keeps */
 char *check_nv_of_two_kib(Guest *guest);

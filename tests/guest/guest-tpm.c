@@ -12,6 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TPM2_ALG_AES  0x0006u
+#define TPM2_ALG_ECC  0x0023u
+#define TPM2_ALG_CFB  0x0043u
+#define TPM2_ECC_P256 0x0003u
+
 bool guest_report(const char *name, char *wrong)
 {
     if (wrong) {
@@ -97,6 +102,18 @@ char *guest_pcr_read(Guest *guest, const Bank *bank, unsigned pcr, uint8_t diges
     return NULL;
 }
 
+char *guest_read_pcrs(Guest *guest, PcrValues pcrs)
+{
+    unsigned count;
+    const Bank *banks = guest_banks(guest, &count);
+    char *wrong = NULL;
+
+    for (unsigned i = 0; i < count * PCRS && !wrong; i++) {
+        wrong = guest_pcr_read(guest, &banks[i / PCRS], i % PCRS, pcrs[i / PCRS][i % PCRS]);
+    }
+    return wrong;
+}
+
 char *guest_pcr_extend(Guest *guest, const Bank *bank, unsigned pcr, const uint8_t *digest)
 {
     if (guest->tpm2) {
@@ -111,6 +128,40 @@ char *guest_pcr_extend(Guest *guest, const Bank *bank, unsigned pcr, const uint8
     }
     tpm_put_bytes(&guest->command, digest, bank_digest_size(bank));
     return guest_run(guest, "PCR_Extend");
+}
+
+/* A key that signs has no symmetric cipher; one that stores has AES. */
+char *guest_create_primary(Guest *guest, uint32_t attributes, uint32_t *handle)
+{
+    bool stores = attributes == GUEST_STORAGE_KEY;
+
+    tpm_command(&guest->command, TPM2_SESSIONS, TPM2_CREATE_PRIMARY);
+    tpm_put_u32(&guest->command, TPM2_RH_OWNER);
+    tpm_put_empty_password(&guest->command);
+    tpm_put_u16(&guest->command, 4); /* bytes of inSensitive: no password, no data */
+    tpm_put_u32(&guest->command, 0);
+    tpm_put_u16(&guest->command, 2 + 2 + 4 + 2 + 2 + 2 + 2 + 2 + 2 + 2 + (stores ? 4 : 0));
+    tpm_put_u16(&guest->command, TPM2_ALG_ECC);
+    tpm_put_u16(&guest->command, TPM2_ALG_SHA256);
+    tpm_put_u32(&guest->command, attributes);
+    tpm_put_u16(&guest->command, 0); /* policy */
+    tpm_put_u16(&guest->command, stores ? TPM2_ALG_AES : TPM2_ALG_NULL);
+    if (stores) {
+        tpm_put_u16(&guest->command, 128);
+        tpm_put_u16(&guest->command, TPM2_ALG_CFB);
+    }
+    tpm_put_u16(&guest->command, TPM2_ALG_NULL); /* scheme, curve, kdf */
+    tpm_put_u16(&guest->command, TPM2_ECC_P256);
+    tpm_put_u16(&guest->command, TPM2_ALG_NULL);
+    tpm_put_u32(&guest->command, 0); /* x and y */
+    tpm_put_u16(&guest->command, 0); /* outsideInfo */
+    tpm_put_u32(&guest->command, 0); /* creationPCR */
+    char *wrong = guest_run(guest, "CreatePrimary");
+
+    if (!wrong) {
+        *handle = tpm_get_u32(&guest->response);
+    }
+    return wrong;
 }
 
 char *guest_random(Guest *guest, uint8_t *bytes, unsigned size)
