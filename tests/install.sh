@@ -21,9 +21,9 @@ ppc64el_packages='qemu-system-ppc qemu-system-data gcc-powerpc64le-linux-gnu
     libc6-dev-ppc64el-cross'
 
 # What the other suites take: a C++ compiler for the headers, real TPM software, iasl to judge our
-# AML, and the checks of the style and of the documents.
+# AML, hosts that are network namespaces, and the checks of the style and of the documents.
 suite_packages='g++ git clang-format tpm2-tools libtss2-tcti-cmd0 acpica-tools binutils
-    python3-sphinx'
+    iproute2 mount util-linux python3-sphinx'
 
 # What Arm takes: QEMU, for guests and for its own device to compare ours with; U-Boot and EDK2 for
 # it; fdtput and fdtget for device trees; a compiler for what goes into a guest with Linux.
