@@ -7,8 +7,8 @@
  *             storage's lock after the last of them
  *     resume  LOCK_STORAGE, where the lock was let go of
  *     load    STOP and the buffer's size as for a start, GET_INFO and LOCK_STORAGE where there are
- *             such, SET_STATEBLOB permanent, volatile, saved, INIT that deletes stored volatile
- * state
+ *             such, SET_STATEBLOB permanent, volatile, saved, INIT that deletes what is stored of
+ *             a volatile part
  *
  * Until that INIT nothing has changed of what swtpm stores. So a state that is refused is no more
  * than a power cycle of the TPM that was there: its volatile state is stored before, and the way
@@ -20,9 +20,10 @@
  * A TPM 1.2 that TPM_SaveState was the last command of is loaded in another way. Its next command
  * deletes what that has saved, which swtpm takes from the parts it is given but never stores, so
  * that this fails and the TPM is in failure mode (measured, 0.7.1). It gets no volatile part, but
- * TPM_Startup(ST_STATE) and TPM_SaveState, and is the same again: what it has saved then, and all
- * of its volatile part but for the nonce of its ticks (measured, libtpms 0.9.2). Another command
- * must not follow.
+ * TPM_Startup(ST_STATE) and TPM_SaveState, and is again what that keeps: its saved part is byte for
+ * byte what it was, and its volatile part, with a key and a session loaded, all but the nonce and
+ * the count of its ticks (measured, libtpms 0.9.2). Another command of the library's own must not
+ * follow.
  *
  * A permanent part without anything in it is never sent: swtpm makes a TPM of it whose seeds are
  * the same everywhere (measured, 0.7.1, 0.10.2).
