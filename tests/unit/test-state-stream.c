@@ -232,11 +232,9 @@ static void try_all(const uint8_t *bytes, gsize size, Try try, void *opaque)
         if (size > 1000 && i > 100 && size - i > 100) {
             continue;
         }
-        for (size_t change = 0; change < G_N_ELEMENTS(changes); change++) {
-            copy[i] ^= changes[change];
-            try(copy, size, opaque);
-            copy[i] = bytes[i];
-        }
+        copy[i] ^= changes[i % G_N_ELEMENTS(changes)];
+        try(copy, size, opaque);
+        copy[i] = bytes[i];
     }
     try(copy, size, opaque);
     try(copy, size - 1, opaque);
