@@ -29,6 +29,7 @@
  * state-directory.c takes and lets go.
  */
 #include "libtpms-engine-private.h"
+#include "secret.h"
 
 #include <string.h>
 
@@ -151,9 +152,9 @@ static bool is_stored(LibtpmsEngine *engine, const TPMState *state)
 
 static bool store(LibtpmsEngine *engine, const TPMState *state, GError **error)
 {
-    g_autoptr(GBytes) permanent = g_bytes_new(state->permanent.data, state->permanent.size);
+    g_autoptr(GBytes) permanent = tpm_secret_copy(state->permanent.data, state->permanent.size);
     g_autoptr(GBytes) saved =
-        state->saved.size > 0 ? g_bytes_new(state->saved.data, state->saved.size) : NULL;
+        state->saved.size > 0 ? tpm_secret_copy(state->saved.data, state->saved.size) : NULL;
     bool lost = false; /* what is there is of the same TPM in any case */
     bool done = libtpms_engine_commit(engine, permanent, saved, &lost, error);
 
