@@ -3,6 +3,7 @@
 #include "fake-swtpm.h"
 
 #include "command.h"
+#include "peer-sockets.h"
 #include "swtpm-protocol.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* ---- sockets ---- */
@@ -21,18 +21,10 @@
 /* Listen in a new directory of our own; returns the socket and its path. */
 static int listen_somewhere(char **directory, char **path)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
     *directory = g_dir_make_tmp("fake-swtpm-XXXXXX", NULL);
     g_assert(*directory);
     *path = g_build_filename(*directory, "ctrl", NULL);
-    g_strlcpy(address.sun_path, *path, sizeof(address.sun_path));
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        listen(fd, SOMAXCONN) != 0) {
-        g_error("fake swtpm at %s: %s", *path, g_strerror(errno));
-    }
-    return fd;
+    return peer_listen(*path, 0, SOMAXCONN);
 }
 
 static void remove_socket(char *directory, char *path)
@@ -41,42 +33,6 @@ static void remove_socket(char *directory, char *path)
     rmdir(directory);
     g_free(directory);
     g_free(path);
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-}
-
-/* Receive once, with the file descriptor that came along or -1. */
-static ssize_t receive_with_fd(int fd, void *buffer, size_t size, int *passed)
-{
-    struct iovec part = { buffer, size };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { .bytes = { 0 } };
-    struct msghdr header = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof(control.bytes),
-    };
-    ssize_t got;
-
-    do {
-        got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
-    struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&header) : NULL;
-
-    *passed = -1;
-    if (rights && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len == CMSG_LEN(sizeof(int))) {
-        memcpy(passed, CMSG_DATA(rights), sizeof(int));
-    }
-    return got;
 }
 
 /* ---- the scripted peer ---- */
@@ -144,18 +100,18 @@ static char *expect_bytes(FakeSwtpm *fake, int fd, const char *text)
     gboolean with_fd = g_str_has_suffix(text, "fd");
     guint8 buffer[8192];
     int passed;
-    ssize_t got = receive_with_fd(fd, buffer, sizeof(buffer), &passed);
+    ssize_t got = peer_receive(fd, buffer, sizeof(buffer), 0, &passed);
 
     if (got < 0) {
         return g_strdup(g_strerror(errno));
     }
     if (passed >= 0 && with_fd) {
-        close_fd(&fake->data_fd);
+        peer_close(&fake->data_fd);
         fake->data_fd = passed;
         struct timeval timeout = { .tv_sec = FAKE_DEADLINE_S };
         setsockopt(passed, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     } else if (passed >= 0 || with_fd) {
-        close_fd(&passed);
+        peer_close(&passed);
         return g_strdup(with_fd ? "no file descriptor came along" : "a file descriptor came along");
     }
     if ((gsize)got != wanted->len || memcmp(buffer, wanted->data, wanted->len) != 0) {
@@ -221,7 +177,7 @@ static char *take_connection(FakeSwtpm *fake)
     struct timeval timeout = { .tv_sec = FAKE_DEADLINE_S };
 
     setsockopt(fake->listen_fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    close_fd(&fake->control_fd);
+    peer_close(&fake->control_fd);
     fake->control_fd = accept4(fake->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     if (fake->control_fd < 0) {
         return g_strdup_printf("nobody connects: %s", g_strerror(errno));
@@ -271,7 +227,7 @@ static char *do_line(FakeSwtpm *fake, const char *line)
         return expect_nothing(*fd);
     }
     if (strcmp(line + 1, " close") == 0) {
-        close_fd(fd);
+        peer_close(fd);
         return NULL;
     }
     return g_strdup("no such act");
@@ -289,9 +245,9 @@ static gpointer run_script(gpointer data)
             trouble = g_strdup_printf("script line %u, \"%s\": %s", i + 1, fake->script[i], cause);
         }
     }
-    close_fd(&fake->data_fd);
-    close_fd(&fake->control_fd);
-    close_fd(&fake->listen_fd);
+    peer_close(&fake->data_fd);
+    peer_close(&fake->control_fd);
+    peer_close(&fake->listen_fd);
     g_mutex_lock(&fake->lock);
     fake->trouble = trouble;
     fake->ended = TRUE;
@@ -390,8 +346,8 @@ static void farm_peer_free(gpointer data)
 {
     FarmPeer *peer = data;
 
-    close_fd(&peer->data.fd);
-    close_fd(&peer->control.fd);
+    peer_close(&peer->data.fd);
+    peer_close(&peer->control.fd);
     g_free(peer);
 }
 
@@ -435,10 +391,10 @@ static gboolean farm_control(FakeFarm *farm, FarmPeer *peer)
     guint8 message[64] = { 0 };
     guint8 reply[SWTPM_REPLY_MAX];
     int passed;
-    ssize_t got = receive_with_fd(peer->control.fd, message, sizeof(message), &passed);
+    ssize_t got = peer_receive(peer->control.fd, message, sizeof(message), 0, &passed);
 
     if (passed >= 0) {
-        close_fd(&peer->data.fd);
+        peer_close(&peer->data.fd);
         peer->data.fd = passed;
         farm_watch(farm, &peer->data);
     }
@@ -458,7 +414,7 @@ static void farm_data(FakeFarm *farm, FarmPeer *peer)
     ssize_t got = recv(peer->data.fd, command, sizeof(command), MSG_DONTWAIT);
 
     if (got <= 0) {
-        close_fd(&peer->data.fd);
+        peer_close(&peer->data.fd);
         return;
     }
     tpm_error_response(TPM_VERSION_2_0, peer->ready ? TPM2_RC_SUCCESS : TPM2_RC_FAILURE, response);
@@ -542,12 +498,12 @@ guint fake_farm_commands(FakeFarm *farm)
 
 void fake_farm_free(FakeFarm *farm)
 {
-    close_fd(&farm->end_write);
+    peer_close(&farm->end_write);
     g_thread_join(farm->thread);
     g_hash_table_destroy(farm->peers);
-    close_fd(&farm->end.fd);
-    close_fd(&farm->listener.fd);
-    close_fd(&farm->epoll_fd);
+    peer_close(&farm->end.fd);
+    peer_close(&farm->listener.fd);
+    peer_close(&farm->epoll_fd);
     remove_socket(farm->directory, farm->path);
     g_free(farm);
 }

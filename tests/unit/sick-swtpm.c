@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A swtpm that falls ill when it is told to; see sick-swtpm.h. */
 #include "sick-swtpm.h"
+#include "peer-sockets.h"
 #include "sick-tpm.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MESSAGE_MAX 8192u
@@ -64,34 +64,18 @@ static void watch(SickSwtpm *peer, int fd, bool yes)
     }
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-}
-
 static void start_listening(SickSwtpm *peer)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-
     unlink(peer->path);
-    peer->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    g_strlcpy(address.sun_path, peer->path, sizeof(address.sun_path));
-    if (peer->listen_fd < 0 ||
-        bind(peer->listen_fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        listen(peer->listen_fd, 1) != 0) {
-        g_error("sick swtpm at %s: %s", peer->path, g_strerror(errno));
-    }
+    peer->listen_fd = peer_listen(peer->path, SOCK_NONBLOCK, 1);
     watch(peer, peer->listen_fd, true);
 }
 
 static void close_all(SickSwtpm *peer)
 {
-    close_fd(&peer->data_fd);
-    close_fd(&peer->control_fd);
-    close_fd(&peer->listen_fd);
+    peer_close(&peer->data_fd);
+    peer_close(&peer->control_fd);
+    peer_close(&peer->listen_fd);
 }
 
 static void set_hung(SickSwtpm *peer, bool hung)
@@ -177,7 +161,7 @@ static void strike(SickSwtpm *peer, bool data, const SickBytes *reply)
         break;
     case SICK_DROPS:
         send_bytes(*fd, reply->data, position);
-        close_fd(fd);
+        peer_close(fd);
         break;
     case SICK_HANGS:
         send_bytes(*fd, reply->data, position);
@@ -227,30 +211,6 @@ static void answer(SickSwtpm *peer, SickExchange exchange, const SickBytes *repl
 
 /* ---- the control channel ---- */
 
-/* Receive once, with the file descriptor that came along or -1. */
-static ssize_t receive_with_fd(int fd, void *buffer, size_t size, int *passed)
-{
-    struct iovec part = { buffer, size };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { .bytes = { 0 } };
-    struct msghdr message = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof(control.bytes),
-    };
-    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-
-    *passed = -1;
-    if (rights && rights->cmsg_type == SCM_RIGHTS) {
-        memcpy(passed, CMSG_DATA(rights), sizeof(int));
-    }
-    return got;
-}
-
 static uint32_t take_data_fd(SickSwtpm *peer, int passed)
 {
     uint8_t byte;
@@ -262,7 +222,7 @@ static uint32_t take_data_fd(SickSwtpm *peer, int passed)
         close(passed);
         return 0x1F; /* swtpm has one data channel, and keeps the one it has */
     }
-    close_fd(&peer->data_fd);
+    peer_close(&peer->data_fd);
     peer->data_fd = passed;
     watch(peer, passed, true);
     return 0;
@@ -280,14 +240,14 @@ static void serve_control(SickSwtpm *peer)
 {
     uint8_t message[MESSAGE_MAX] = { 0 };
     int passed;
-    ssize_t got = receive_with_fd(peer->control_fd, message, sizeof(message), &passed);
+    ssize_t got = peer_receive(peer->control_fd, message, sizeof(message), MSG_DONTWAIT, &passed);
     SickBytes reply = { 0 };
 
     if (got < 0 && errno == EAGAIN) {
         return;
     }
     if (got <= 0) {
-        close_fd(&peer->control_fd);
+        peer_close(&peer->control_fd);
         return;
     }
     SickExchange exchange = sick_tpm_message(message, (size_t)got);
@@ -317,7 +277,7 @@ static void serve_data(SickSwtpm *peer)
         return;
     }
     if (got <= 0) {
-        close_fd(&peer->data_fd);
+        peer_close(&peer->data_fd);
         return;
     }
     size_t header = sick_tpm_header(&peer->tpm, command);
@@ -442,7 +402,7 @@ void sick_swtpm_say(SickSwtpm *peer, bool data, const char *text)
 void sick_swtpm_drop(SickSwtpm *peer, bool data)
 {
     g_mutex_lock(&peer->lock);
-    close_fd(data ? &peer->data_fd : &peer->control_fd);
+    peer_close(data ? &peer->data_fd : &peer->control_fd);
     g_mutex_unlock(&peer->lock);
 }
 
