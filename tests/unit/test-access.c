@@ -4,6 +4,7 @@
  * device at every width is compared with the table of bytes below.
  */
 #include "access.h"
+#include "made-tests.h"
 #include "tis-driver.h"
 
 #include <setjmp.h>
@@ -324,46 +325,29 @@ static const struct CMUnitTest named_tests[] = {
     DEVICE_TEST(test_spanning_read_takes_the_fifo_from_the_lowest_address_up),
 };
 
-static void add_matrix(GArray *tests, Matrix *matrix)
+static void add_matrix(MadeTests *tests, const Matrix *matrix)
 {
     const char *version = matrix->version == TPM_VERSION_1_2 ? "1_2" : "2_0";
-    struct CMUnitTest reads = {
-        .name = g_strdup_printf("test_fresh_%s_locality_%u_reads_its_table_at_width_%u", version,
-                                matrix->locality, matrix->width),
-        .test_func = test_fresh_reads,
-        .initial_state = matrix,
-    };
-    struct CMUnitTest writes = {
-        .name = g_strdup_printf("test_fresh_%s_locality_%u_ignores_writes_of_width_%u", version,
-                                matrix->locality, matrix->width),
-        .test_func = test_fresh_writes,
-        .initial_state = matrix,
-    };
 
-    g_array_append_val(tests, reads);
-    g_array_append_val(tests, writes);
+    made_tests_add(tests, test_fresh_reads, matrix, sizeof(*matrix),
+                   "test_fresh_%s_locality_%u_reads_its_table_at_width_%u", version,
+                   matrix->locality, matrix->width);
+    made_tests_add(tests, test_fresh_writes, matrix, sizeof(*matrix),
+                   "test_fresh_%s_locality_%u_ignores_writes_of_width_%u", version,
+                   matrix->locality, matrix->width);
 }
 
 int main(void)
 {
-    static Matrix matrix[2][5][4];
-    g_autoptr(GArray) tests = g_array_new(FALSE, FALSE, sizeof(struct CMUnitTest));
+    MadeTests *tests = made_tests_new();
 
-    g_array_append_vals(tests, named_tests, G_N_ELEMENTS(named_tests));
+    made_tests_add_named(tests, named_tests, G_N_ELEMENTS(named_tests));
     for (unsigned version = 0; version < 2; version++) {
         for (unsigned locality = 0; locality < 5; locality++) {
             for (unsigned log = 0; log < 4; log++) {
-                Matrix *cell = &matrix[version][locality][log];
-
-                *cell = (Matrix){ version + TPM_VERSION_1_2, locality, 1u << log };
-                add_matrix(tests, cell);
+                add_matrix(tests, &(Matrix){ version + TPM_VERSION_1_2, locality, 1u << log });
             }
         }
     }
-    int failed = _cmocka_run_group_tests("access", (struct CMUnitTest *)(void *)tests->data,
-                                         tests->len, NULL, NULL);
-    for (guint i = G_N_ELEMENTS(named_tests); i < tests->len; i++) {
-        g_free((char *)g_array_index(tests, struct CMUnitTest, i).name);
-    }
-    return failed;
+    return made_tests_run(tests, "access");
 }

@@ -8,6 +8,7 @@
  * was blamed; and then, by what crbRspRetry and another command do, what the device still held.
  */
 #include "crb-driver.h"
+#include "made-tests.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -225,7 +226,6 @@ static const Cell table[N_STATES][N_TABLE] = {
 typedef struct Case {
     State state;
     Event event;
-    char *name;
 } Case;
 
 static uint8_t large[LARGE];
@@ -397,25 +397,13 @@ static void run_case(void **state)
 
 int main(void)
 {
-    static Case cases[N_STATES * N_EVENTS];
-    g_autoptr(GArray) tests = g_array_new(FALSE, FALSE, sizeof(struct CMUnitTest));
-    unsigned n = 0;
+    MadeTests *tests = made_tests_new();
 
     for (State state = IDLE; state < N_STATES; state++) {
         for (Event event = CMD_READY; event < N_EVENTS; event++) {
-            Case *c = &cases[n++];
-
-            *c = (Case){ state, event,
-                         g_strdup_printf("test_%s_in_%s", events[event].name, state_names[state]) };
-            struct CMUnitTest test = { .name = c->name, .test_func = run_case, .initial_state = c };
-
-            g_array_append_val(tests, test);
+            made_tests_add(tests, run_case, &(Case){ state, event }, sizeof(Case), "test_%s_in_%s",
+                           events[event].name, state_names[state]);
         }
     }
-    int failed = _cmocka_run_group_tests(
-        "crb-chunk-states", (struct CMUnitTest *)(void *)tests->data, tests->len, NULL, NULL);
-    while (n > 0) {
-        g_free(cases[--n].name);
-    }
-    return failed;
+    return made_tests_run(tests, "crb-chunk-states");
 }

@@ -7,6 +7,7 @@
  * whether the guest was blamed.
  */
 #include "crb-driver.h"
+#include "made-tests.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,7 +150,6 @@ static const Cell table[N_STATES][N_TABLE] = {
 typedef struct Case {
     State state;
     Event event;
-    char *name;
 } Case;
 
 static void bring_to(TISMachine *machine, State state)
@@ -680,26 +680,14 @@ static const struct CMUnitTest named_tests[] = {
 
 int main(void)
 {
-    static Case cases[N_STATES * N_EVENTS];
-    g_autoptr(GArray) tests = g_array_new(FALSE, FALSE, sizeof(struct CMUnitTest));
-    unsigned n = 0;
+    MadeTests *tests = made_tests_new();
 
-    g_array_append_vals(tests, named_tests, G_N_ELEMENTS(named_tests));
+    made_tests_add_named(tests, named_tests, G_N_ELEMENTS(named_tests));
     for (State state = IDLE; state < N_STATES; state++) {
         for (Event event = CMD_READY; event < N_EVENTS; event++) {
-            Case *c = &cases[n++];
-
-            *c = (Case){ state, event,
-                         g_strdup_printf("test_%s_in_%s", events[event].name, state_names[state]) };
-            struct CMUnitTest test = { .name = c->name, .test_func = run_case, .initial_state = c };
-
-            g_array_append_val(tests, test);
+            made_tests_add(tests, run_case, &(Case){ state, event }, sizeof(Case), "test_%s_in_%s",
+                           events[event].name, state_names[state]);
         }
     }
-    int failed = _cmocka_run_group_tests("crb-states", (struct CMUnitTest *)(void *)tests->data,
-                                         tests->len, NULL, NULL);
-    while (n > 0) {
-        g_free(cases[--n].name);
-    }
-    return failed;
+    return made_tests_run(tests, "crb-states");
 }

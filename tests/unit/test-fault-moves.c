@@ -4,6 +4,7 @@
  * backend into one without, and from there back, finds what it finds where there never was one.
  */
 #include "fault-fixture.h"
+#include "made-tests.h"
 #include "moving-guest.h"
 
 #include <setjmp.h>
@@ -77,21 +78,13 @@ static void test_a_fault_that_does_not_show_moves_with_its_tpm_and_without(void 
 
 int main(void)
 {
-    struct CMUnitTest *tests = g_new0(struct CMUnitTest, subject_count);
+    MadeTests *tests = made_tests_new();
 
     for (size_t i = 0; i < subject_count; i++) {
-        tests[i] = (struct CMUnitTest){
-            g_strdup_printf("%s_a_fault_that_does_not_show_moves_with_its_tpm_and_without",
-                            subjects[i].name),
-            test_a_fault_that_does_not_show_moves_with_its_tpm_and_without, NULL, NULL,
-            (void *)&subjects[i]
-        };
+        made_tests_add(tests, test_a_fault_that_does_not_show_moves_with_its_tpm_and_without,
+                       &subjects[i], sizeof(subjects[i]),
+                       "%s_a_fault_that_does_not_show_moves_with_its_tpm_and_without",
+                       subjects[i].name);
     }
-    int failed = _cmocka_run_group_tests("fault-moves", tests, subject_count, NULL, NULL);
-
-    for (size_t i = 0; i < subject_count; i++) {
-        g_free((char *)tests[i].name);
-    }
-    g_free(tests);
-    return failed;
+    return made_tests_run(tests, "fault-moves");
 }

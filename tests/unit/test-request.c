@@ -4,6 +4,7 @@
  * whatever it answers, whatever the guest sends, and with a cancellation, a reset or a failure
  * at any moment in between. What the host sees of it is in test-device-life.c.
  */
+#include "made-tests.h"
 #include "tis-driver.h"
 
 #include <setjmp.h>
@@ -653,18 +654,12 @@ static const struct CMUnitTest named_tests[] = {
 
 static const char *const when_names[] = { "at_once", "when_told", "in_a_poll", "by_thread" };
 
-static void add_way(GArray *tests, const Way *way)
+static void add_way(MadeTests *tests, const Way *way)
 {
-    struct CMUnitTest test = {
-        .name = g_strdup_printf(
-            "test_%s_tpm_of_%s_started_%s_answers_%s%s", way->kind == FAKE_FULL ? "full" : "bare",
-            way->version == TPM_VERSION_1_2 ? "1_2" : "2_0", when_names[way->start_when],
-            when_names[way->submit_when], way->context ? "_on_the_hosts_context" : ""),
-        .test_func = run_way,
-        .initial_state = (void *)way,
-    };
-
-    g_array_append_val(tests, test);
+    made_tests_add(tests, run_way, way, sizeof(*way), "test_%s_tpm_of_%s_started_%s_answers_%s%s",
+                   way->kind == FAKE_FULL ? "full" : "bare",
+                   way->version == TPM_VERSION_1_2 ? "1_2" : "2_0", when_names[way->start_when],
+                   when_names[way->submit_when], way->context ? "_on_the_hosts_context" : "");
 }
 
 int main(void)
@@ -672,25 +667,19 @@ int main(void)
     static const FakeWhen starts[] = { FAKE_AT_ONCE, FAKE_WHEN_TOLD, FAKE_BY_THREAD };
     static const FakeWhen submits[] = { FAKE_AT_ONCE, FAKE_IN_POLL, FAKE_WHEN_TOLD,
                                         FAKE_BY_THREAD };
-    static Way ways[2 * 2 * 2 * G_N_ELEMENTS(starts) * G_N_ELEMENTS(submits)];
-    g_autoptr(GArray) tests = g_array_new(FALSE, FALSE, sizeof(struct CMUnitTest));
+    MadeTests *tests = made_tests_new();
 
-    g_array_append_vals(tests, named_tests, G_N_ELEMENTS(named_tests));
-    for (unsigned i = 0; i < G_N_ELEMENTS(ways); i++) {
+    made_tests_add_named(tests, named_tests, G_N_ELEMENTS(named_tests));
+    for (unsigned i = 0; i < 2 * 2 * 2 * G_N_ELEMENTS(starts) * G_N_ELEMENTS(submits); i++) {
         unsigned whens = i / 8;
+        Way way = { i & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0, i & 2 ? FAKE_BARE : FAKE_FULL,
+                    starts[whens % G_N_ELEMENTS(starts)], submits[whens / G_N_ELEMENTS(starts)],
+                    i & 4 };
 
-        ways[i] = (Way){ i & 1 ? TPM_VERSION_1_2 : TPM_VERSION_2_0, i & 2 ? FAKE_BARE : FAKE_FULL,
-                         starts[whens % G_N_ELEMENTS(starts)],
-                         submits[whens / G_N_ELEMENTS(starts)], i & 4 };
         /* without poll() nothing is answered there */
-        if (ways[i].kind == FAKE_FULL || ways[i].submit_when != FAKE_IN_POLL) {
-            add_way(tests, &ways[i]);
+        if (way.kind == FAKE_FULL || way.submit_when != FAKE_IN_POLL) {
+            add_way(tests, &way);
         }
     }
-    int failed = _cmocka_run_group_tests("request", (struct CMUnitTest *)(void *)tests->data,
-                                         tests->len, NULL, NULL);
-    for (guint i = G_N_ELEMENTS(named_tests); i < tests->len; i++) {
-        g_free((char *)g_array_index(tests, struct CMUnitTest, i).name);
-    }
-    return failed;
+    return made_tests_run(tests, "request");
 }

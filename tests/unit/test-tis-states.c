@@ -6,6 +6,7 @@
  * What is looked at: TPM_STS with its burst count, the FIFO, what the TPM was asked, whether the
  * guest was blamed; and, where the locality lost the device, what it finds when it comes back.
  */
+#include "made-tests.h"
 #include "tis-driver.h"
 
 #include <setjmp.h>
@@ -317,7 +318,6 @@ typedef struct Case {
     TPMVersion version;
     State state;
     Event event;
-    char *name;
 } Case;
 
 /* TPM 1.2 has neither commandCancel nor resetEstablishment: which event is left? */
@@ -540,39 +540,28 @@ static const struct CMUnitTest named_tests[] = {
     TEST(test_two_cancellations_of_a_command_are_both_passed_on),
 };
 
-static void add_case(GArray *tests, Case *c)
+static void add_case(MadeTests *tests, const Case *c)
 {
     Cell cell = expected_of(c->version, c->state, c->event);
     State end = cell.then ? cell.then : cell.outcome;
 
-    c->name = g_strdup_printf("test_%s_%s_in_%s_leads_to_%s",
-                              c->version == TPM_VERSION_1_2 ? "1_2" : "2_0", events[c->event].name,
-                              outcomes[c->state].name, outcomes[end].name);
-    struct CMUnitTest test = { .name = c->name, .test_func = run_case, .initial_state = c };
-
-    g_array_append_val(tests, test);
+    made_tests_add(tests, run_case, c, sizeof(*c), "test_%s_%s_in_%s_leads_to_%s",
+                   c->version == TPM_VERSION_1_2 ? "1_2" : "2_0", events[c->event].name,
+                   outcomes[c->state].name, outcomes[end].name);
 }
 
 int main(void)
 {
-    static Case cases[2 * (N_STATES - IDLE) * N_EVENTS];
-    g_autoptr(GArray) tests = g_array_new(FALSE, FALSE, sizeof(struct CMUnitTest));
-    unsigned n = 0;
+    MadeTests *tests = made_tests_new();
 
-    g_array_append_vals(tests, named_tests, G_N_ELEMENTS(named_tests));
+    made_tests_add_named(tests, named_tests, G_N_ELEMENTS(named_tests));
     for (unsigned version = 0; version < 2; version++) {
         for (State state = IDLE; state < N_STATES; state++) {
             for (Event event = 0; event < N_EVENTS; event++) {
-                cases[n] =
-                    (Case){ version ? TPM_VERSION_1_2 : TPM_VERSION_2_0, state, event, NULL };
-                add_case(tests, &cases[n++]);
+                add_case(tests,
+                         &(Case){ version ? TPM_VERSION_1_2 : TPM_VERSION_2_0, state, event });
             }
         }
     }
-    int failed = _cmocka_run_group_tests("tis-states", (struct CMUnitTest *)(void *)tests->data,
-                                         tests->len, NULL, NULL);
-    while (n > 0) {
-        g_free(cases[--n].name);
-    }
-    return failed;
+    return made_tests_run(tests, "tis-states");
 }

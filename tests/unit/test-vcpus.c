@@ -7,6 +7,7 @@
  * find is ThreadSanitizer's.
  */
 #include "libtpms-fixture.h"
+#include "made-tests.h"
 #include "vcpus.h"
 
 #include <setjmp.h>
@@ -406,32 +407,23 @@ static void test_no_command_is_lost_or_mixed_up_by_libtpms(void **state)
     }
 }
 
+static const struct CMUnitTest named_tests[] = {
+    cmocka_unit_test(test_two_devices_do_not_meet),
+    TEST(test_no_command_is_lost_or_mixed_up_by_libtpms),
+};
+
 int main(void)
 {
-    enum { BUSES_MAX = 16, CASES_MAX = BUSES_MAX * G_N_ELEMENTS(variants) };
-    struct CMUnitTest tests[CASES_MAX + 2] = {
-        cmocka_unit_test(test_two_devices_do_not_meet),
-        TEST(test_no_command_is_lost_or_mixed_up_by_libtpms),
-    };
-    Case cases[CASES_MAX];
-    char *names[CASES_MAX];
-    unsigned n = 0;
+    MadeTests *tests = made_tests_new();
 
-    g_assert(buses_count <= BUSES_MAX);
+    made_tests_add_named(tests, named_tests, G_N_ELEMENTS(named_tests));
     for (unsigned bus = 0; bus < buses_count; bus++) {
-        for (unsigned i = 0; i < G_N_ELEMENTS(variants); i++, n++) {
-            cases[n] = (Case){ &buses[bus], &variants[i] };
-            names[n] = g_strdup_printf("test_no_command_is_lost_or_mixed_up_on_%s_when_%s",
-                                       buses[bus].name, variants[i].name);
-            tests[2 + n].name = names[n];
-            tests[2 + n].test_func = test_no_command_is_lost_or_mixed_up;
-            tests[2 + n].initial_state = &cases[n];
+        for (unsigned i = 0; i < G_N_ELEMENTS(variants); i++) {
+            made_tests_add(tests, test_no_command_is_lost_or_mixed_up,
+                           &(Case){ &buses[bus], &variants[i] }, sizeof(Case),
+                           "test_no_command_is_lost_or_mixed_up_on_%s_when_%s", buses[bus].name,
+                           variants[i].name);
         }
     }
-    int failed = _cmocka_run_group_tests("vcpus", tests, 2 + n, NULL, NULL);
-
-    for (unsigned i = 0; i < n; i++) {
-        g_free(names[i]);
-    }
-    return failed;
+    return made_tests_run(tests, "vcpus");
 }
