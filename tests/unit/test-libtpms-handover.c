@@ -4,8 +4,8 @@
  * destination takes it when it loads, and only one of the two goes on. libtpms is one to a process,
  * so of two that there are at once one is played by what it does to the directory.
  */
+#include "libtpms-engine.h"
 #include "libtpms-fixture.h"
-#include "state-directory.h"
 
 #include <glib/gstdio.h>
 #include <setjmp.h>
@@ -23,6 +23,87 @@ BYTES(startup_state_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(2));
 
 #define LET_GO "TPM state directory 'DIR' was let go of when its TPM was saved, and "
 #define ONE    "; only one of the two may ever be resumed"
+
+/* ---- a TPM that waits for its directory ---- */
+
+static GMutex wait_lock; /* for all that follows */
+static GCond wait_changed;
+static TPMStateDirectory *lets_go; /* closed when the TPM has to wait for the first time */
+static bool waits_for_hurry;       /* it waits until it is to hurry, and then once more */
+static bool hurried;
+static unsigned waits;
+
+void __real_g_usleep(gulong microseconds);
+void __wrap_g_usleep(gulong microseconds);
+void __real_libtpms_engine_hurry(LibtpmsEngine *engine);
+void __wrap_libtpms_engine_hurry(LibtpmsEngine *engine);
+
+void __wrap_g_usleep(gulong microseconds)
+{
+    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&wait_lock);
+    TPMStateDirectory *other = g_steal_pointer(&lets_go);
+
+    waits++;
+    g_cond_signal(&wait_changed);
+    while (waits_for_hurry && !hurried && g_cond_wait_until(&wait_changed, &wait_lock, deadline)) {
+    }
+    g_mutex_unlock(&wait_lock);
+    tpm_state_directory_close(other);
+    __real_g_usleep(microseconds);
+}
+
+void __wrap_libtpms_engine_hurry(LibtpmsEngine *engine)
+{
+    __real_libtpms_engine_hurry(engine);
+    g_mutex_lock(&wait_lock);
+    hurried = true;
+    g_cond_signal(&wait_changed);
+    g_mutex_unlock(&wait_lock);
+}
+
+static unsigned count_waits(void)
+{
+    g_mutex_lock(&wait_lock);
+    unsigned count = waits;
+    g_mutex_unlock(&wait_lock);
+    return count;
+}
+
+static void begin_waiting(TPMStateDirectory *other, bool for_hurry)
+{
+    g_mutex_lock(&wait_lock);
+    lets_go = other;
+    waits_for_hurry = for_hurry;
+    hurried = false;
+    waits = 0;
+    g_mutex_unlock(&wait_lock);
+}
+
+static void wait_until_it_waits(void)
+{
+    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
+    bool in_time = true;
+
+    g_mutex_lock(&wait_lock);
+    while (waits == 0 && in_time) {
+        in_time = g_cond_wait_until(&wait_changed, &wait_lock, deadline);
+    }
+    g_mutex_unlock(&wait_lock);
+    assert_true(in_time);
+}
+
+/* Also when the test has failed. */
+static int handover_tear_down(void **state)
+{
+    tpm_state_directory_close(g_steal_pointer(&lets_go));
+    begin_waiting(NULL, false);
+    return fixture_tear_down(state);
+}
+
+#define HANDOVER_TEST(name)                                                                        \
+    cmocka_unit_test_setup_teardown(name, fixture_set_up, handover_tear_down)
 
 /* ---- a backend ---- */
 
@@ -328,12 +409,28 @@ static void test_a_source_waits_for_the_other_to_let_go(void **state)
     make_source(fixture);
     g_autoptr(GBytes) before = mark(fixture);
     g_autofree TPMState *saved = save(fixture);
+
+    begin_waiting(another(fixture), false);
+    resume(fixture);
+    assert_mark(fixture, before);
+    assert_true(count_waits() > 0);
+    assert_ours(fixture);
+}
+
+static void test_a_source_that_waits_can_be_ended(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autofree TPMState *saved = save(fixture);
     TPMStateDirectory *other = another(fixture);
 
+    begin_waiting(NULL, true);
     resume(fixture);
+    wait_until_it_waits();
+    drop_backend(fixture);
+    assert_int_equal(count_waits(), 1);
     tpm_state_directory_close(other);
-    assert_mark(fixture, before);
-    assert_ours(fixture);
 }
 
 static void test_a_source_does_not_go_on_where_another_has(void **state)
@@ -486,6 +583,18 @@ static void test_a_load_fails_while_another_has_the_directory(void **state)
                         "made with release-lock-outgoing=on");
     tpm_state_directory_close(other);
     load(fixture, saved);
+    assert_random(fixture);
+}
+
+static void test_a_destination_waits_for_the_source_to_let_go(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree TPMState *saved = saved_by_another(fixture);
+
+    begin_waiting(another(fixture), false);
+    make_destination(fixture);
+    load(fixture, saved);
+    assert_true(count_waits() > 0);
     assert_random(fixture);
 }
 
@@ -850,44 +959,46 @@ static void test_option_strings_have_both(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_without_the_option_a_save_keeps_the_directory),
-        TEST(test_from_a_save_on_another_may_have_the_directory),
-        TEST(test_what_the_source_leaves_is_what_it_has_saved),
-        TEST(test_nothing_is_written_to_what_was_let_go_of),
-        TEST(test_a_save_that_came_too_late_costs_nothing),
-        TEST(test_a_command_is_not_sent_to_a_tpm_that_another_has),
-        TEST(test_a_source_that_is_resumed_goes_on),
-        TEST(test_a_source_that_was_resumed_is_shut_down_in_the_end),
-        TEST(test_a_source_does_not_go_on_while_another_has_the_directory),
-        TEST(test_a_source_waits_for_the_other_to_let_go),
-        TEST(test_a_source_does_not_go_on_where_another_has),
-        TEST(test_a_source_may_be_saved_again),
-        TEST(test_a_source_that_could_not_go_on_loads_what_comes_back),
-        TEST(test_a_source_does_not_go_on_with_what_it_cannot_read),
-        TEST(test_a_start_takes_what_is_there),
-        TEST(test_a_destination_is_made_while_another_has_the_directory),
-        TEST(test_a_destination_looks_at_nothing_when_it_is_made),
-        TEST(test_a_directory_that_is_not_there_is_refused_at_once),
-        TEST(test_a_load_takes_the_directory),
-        TEST(test_a_load_fails_while_another_has_the_directory),
-        TEST(test_a_load_leaves_the_directory_as_the_source_left_it),
-        TEST(test_a_destination_that_ends_unused_has_changed_nothing),
-        TEST(test_a_hash_sequence_is_a_use),
-        TEST(test_a_reset_is_a_use),
-        TEST(test_a_destination_that_cannot_store_fails_with_its_first_command),
-        TEST(test_a_load_that_fails_gives_the_directory_back),
-        TEST(test_a_state_that_was_rolled_back_is_refused_at_the_load),
-        TEST(test_a_directory_with_something_else_has_the_state_at_once),
-        TEST(test_without_a_state_the_directory_is_taken_by_the_start),
-        TEST(test_a_destination_that_has_not_run_can_be_saved_on),
-        TEST(test_a_source_loads_what_comes_back),
-        TEST(test_encrypted_state_changes_hands),
-        TEST(test_a_destination_encrypts_the_state_with_its_first_use),
-        TEST(test_a_start_without_a_state_encrypts_what_is_there),
-        TEST(test_the_host_hears_of_the_counter_with_the_first_use),
-        TEST(test_what_tpm_save_state_keeps_changes_hands),
-        TEST(test_the_options_are_switches),
-        TEST(test_option_strings_have_both),
+        HANDOVER_TEST(test_without_the_option_a_save_keeps_the_directory),
+        HANDOVER_TEST(test_from_a_save_on_another_may_have_the_directory),
+        HANDOVER_TEST(test_what_the_source_leaves_is_what_it_has_saved),
+        HANDOVER_TEST(test_nothing_is_written_to_what_was_let_go_of),
+        HANDOVER_TEST(test_a_save_that_came_too_late_costs_nothing),
+        HANDOVER_TEST(test_a_command_is_not_sent_to_a_tpm_that_another_has),
+        HANDOVER_TEST(test_a_source_that_is_resumed_goes_on),
+        HANDOVER_TEST(test_a_source_that_was_resumed_is_shut_down_in_the_end),
+        HANDOVER_TEST(test_a_source_does_not_go_on_while_another_has_the_directory),
+        HANDOVER_TEST(test_a_source_waits_for_the_other_to_let_go),
+        HANDOVER_TEST(test_a_source_that_waits_can_be_ended),
+        HANDOVER_TEST(test_a_destination_waits_for_the_source_to_let_go),
+        HANDOVER_TEST(test_a_source_does_not_go_on_where_another_has),
+        HANDOVER_TEST(test_a_source_may_be_saved_again),
+        HANDOVER_TEST(test_a_source_that_could_not_go_on_loads_what_comes_back),
+        HANDOVER_TEST(test_a_source_does_not_go_on_with_what_it_cannot_read),
+        HANDOVER_TEST(test_a_start_takes_what_is_there),
+        HANDOVER_TEST(test_a_destination_is_made_while_another_has_the_directory),
+        HANDOVER_TEST(test_a_destination_looks_at_nothing_when_it_is_made),
+        HANDOVER_TEST(test_a_directory_that_is_not_there_is_refused_at_once),
+        HANDOVER_TEST(test_a_load_takes_the_directory),
+        HANDOVER_TEST(test_a_load_fails_while_another_has_the_directory),
+        HANDOVER_TEST(test_a_load_leaves_the_directory_as_the_source_left_it),
+        HANDOVER_TEST(test_a_destination_that_ends_unused_has_changed_nothing),
+        HANDOVER_TEST(test_a_hash_sequence_is_a_use),
+        HANDOVER_TEST(test_a_reset_is_a_use),
+        HANDOVER_TEST(test_a_destination_that_cannot_store_fails_with_its_first_command),
+        HANDOVER_TEST(test_a_load_that_fails_gives_the_directory_back),
+        HANDOVER_TEST(test_a_state_that_was_rolled_back_is_refused_at_the_load),
+        HANDOVER_TEST(test_a_directory_with_something_else_has_the_state_at_once),
+        HANDOVER_TEST(test_without_a_state_the_directory_is_taken_by_the_start),
+        HANDOVER_TEST(test_a_destination_that_has_not_run_can_be_saved_on),
+        HANDOVER_TEST(test_a_source_loads_what_comes_back),
+        HANDOVER_TEST(test_encrypted_state_changes_hands),
+        HANDOVER_TEST(test_a_destination_encrypts_the_state_with_its_first_use),
+        HANDOVER_TEST(test_a_start_without_a_state_encrypts_what_is_there),
+        HANDOVER_TEST(test_the_host_hears_of_the_counter_with_the_first_use),
+        HANDOVER_TEST(test_what_tpm_save_state_keeps_changes_hands),
+        HANDOVER_TEST(test_the_options_are_switches),
+        HANDOVER_TEST(test_option_strings_have_both),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
