@@ -97,7 +97,10 @@ static void wait_until_it_waits(void)
 /* Also when the test has failed. */
 static int handover_tear_down(void **state)
 {
-    tpm_state_directory_close(g_steal_pointer(&lets_go));
+    g_mutex_lock(&wait_lock);
+    TPMStateDirectory *other = g_steal_pointer(&lets_go);
+    g_mutex_unlock(&wait_lock);
+    tpm_state_directory_close(other);
     begin_waiting(NULL, false);
     return fixture_tear_down(state);
 }
