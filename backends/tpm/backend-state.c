@@ -173,7 +173,8 @@ void tpm_backend_move_failed(TPMBackend *backend, const GError *error)
 static const char *save_obstacle(const TPMBackend *backend, bool sequence)
 {
     if (backend->state == BACKEND_STOPPED) {
-        return "has not been started: there is no state of its TPM to be saved";
+        return "has not been started: there is no state of its TPM to be saved before "
+               "tpmdev_device_resume() or tpmdev_device_load()";
     }
     if (backend->state == BACKEND_FAILED) {
         return "has failed; the state of its TPM cannot be saved";

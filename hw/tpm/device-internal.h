@@ -41,6 +41,9 @@ struct TPMDevice {
 /* Release the device's lock, then do all that was noted while it was held. */
 void tpm_device_leave(TPMDevice *device);
 
+/* Is this thread within a callback of a host's that tpm_device_leave() makes, of any device? */
+bool tpm_device_is_calling_back(void);
+
 /* The host's clock; any thread, with no lock held. */
 int64_t tpm_device_now_ns(const TPMDevice *device);
 

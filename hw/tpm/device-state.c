@@ -336,6 +336,18 @@ static bool timed_out(const TPMDevice *device, GError **error)
     return false;
 }
 
+/* A TPM that answers too late is not what anybody takes it for. */
+static bool loads_too_late(TPMDevice *device, GError **error)
+{
+    device->request.start_wanted = true;
+    g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TIMED_OUT,
+                "TPM backend '%s' has not taken the saved state within the time given; once it has "
+                "ended that, its TPM is started anew with the permanent state it then has, the "
+                "saved one's or its former one",
+                tpmdev_backend_get_id(device->backend));
+    return false;
+}
+
 /* What the TPM is asked. */
 typedef struct Transfer {
     const TPMState *state; /* NULL: to save */
@@ -363,28 +375,81 @@ static void call_backend(TPMDevice *device, const Transfer *transfer)
 
 /*
  * Have the TPM do it, when it has ended what it does. Called and returns with the lock held and the
- * device held. A TPM that answers too late is not what anybody takes it for after a load, so it is
- * power-cycled then.
+ * device held. Where there is no time left for a load the TPM is not asked, and is what it was.
  */
 static bool move(TPMDevice *device, const Transfer *transfer, int64_t deadline_us, GError **error)
 {
     TPMMove *outcome = &device->move;
 
-    if (!tpm_device_wait(device, is_quiet, deadline_us)) {
+    if (!tpm_device_wait(device, is_quiet, deadline_us) ||
+        (transfer->state && g_get_monotonic_time() >= deadline_us)) {
         return timed_out(device, error);
     }
     tpm_move_begin(outcome);
     call_backend(device, transfer);
     if (!tpm_device_wait(device, has_moved, deadline_us)) {
         tpm_move_clear(outcome);
-        device->request.start_wanted |= transfer->state != NULL;
-        return timed_out(device, error);
+        return transfer->state ? loads_too_late(device, error) : timed_out(device, error);
     }
     if (outcome->error) {
         g_propagate_error(error, g_steal_pointer(&outcome->error));
         return false;
     }
     return true;
+}
+
+/* ---- one save or load at a time ---- */
+
+/*
+ * The device is held from here on. Returns with the lock held, or false without it: two at once
+ * would take each other's answers of the TPM, and a callback would wait for who called it.
+ */
+static bool begin(TPMDevice *device, GError **error)
+{
+    TPMMove *move = &device->move;
+
+    if (tpm_device_is_calling_back()) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
+                    "the device of TPM backend '%s' cannot be saved or loaded from within a "
+                    "callback of TPMHost; do it when that has returned",
+                    tpmdev_backend_get_id(device->backend));
+        return false;
+    }
+    g_mutex_lock(&device->lock);
+    if (move->under_way) {
+        g_mutex_unlock(&device->lock);
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_IN_USE,
+                    "the device of TPM backend '%s' is being saved or loaded by another call; wait "
+                    "until that has returned",
+                    tpmdev_backend_get_id(device->backend));
+        return false;
+    }
+    move->under_way = true;
+    move->was_held = device->request.held;
+    move->resume_asked = false;
+    device->request.held = true;
+    return true;
+}
+
+/* What is held is held no more, and the TPM is to hear of it if it has handed out its state. */
+static void go_on(TPMRequest *request)
+{
+    request->held = false;
+    request->resume_wanted |= request->was_saved;
+    request->was_saved = false;
+}
+
+/* Called with the lock held, returns without it. */
+static void end(TPMDevice *device, bool done)
+{
+    TPMMove *move = &device->move;
+
+    move->under_way = false;
+    tpm_move_clear(move);
+    if (move->resume_asked || (!done && !move->was_held)) {
+        go_on(&device->request);
+    }
+    tpm_device_leave(device);
 }
 
 /* ---- save ---- */
@@ -403,36 +468,20 @@ static GBytes *write_stream(const TPMDevice *device, GError **error)
     return tpm_state_writer_end(writer, error);
 }
 
-/* What is held is held no more, and the TPM is to hear of it if it has handed out its state. */
-static void go_on(TPMRequest *request)
-{
-    request->held = false;
-    request->resume_wanted |= request->was_saved;
-    request->was_saved = false;
-}
-
 GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error)
 {
     int64_t deadline_us = tpm_device_deadline_us(timeout_ns);
     TPMRequest *request = &device->request;
     GBytes *stream = NULL;
 
-    if (!tpmdev_device_can_migrate(device, error)) {
+    if (!tpmdev_device_can_migrate(device, error) || !begin(device, error)) {
         return NULL;
     }
-    g_mutex_lock(&device->lock);
-    bool was_held = request->held;
-
-    request->held = true;
     if (move(device, &(Transfer){ .sequence = request->hash.tpm_open }, deadline_us, error)) {
         stream = write_stream(device, error);
         request->was_saved = true;
     }
-    if (!stream && !was_held) {
-        go_on(request);
-    }
-    tpm_move_clear(&device->move);
-    tpm_device_leave(device);
+    end(device, stream != NULL);
     return stream;
 }
 
@@ -484,7 +533,6 @@ static void restore(TPMDevice *device, const Saved *saved)
 gboolean tpmdev_device_load(TPMDevice *device, GBytes *state, int64_t timeout_ns, GError **error)
 {
     int64_t deadline_us = tpm_device_deadline_us(timeout_ns);
-    TPMRequest *request = &device->request;
     g_auto(Saved) saved = { 0 };
 
     if (!tpm_backend_can_save(device->backend, error)) {
@@ -497,27 +545,25 @@ gboolean tpmdev_device_load(TPMDevice *device, GBytes *state, int64_t timeout_ns
     }
     Transfer transfer = { &saved.tpm, saved.established, saved.request.tpm_open };
 
-    g_mutex_lock(&device->lock);
-    bool was_held = request->held;
-
-    request->held = true;
+    if (!begin(device, error)) {
+        return FALSE;
+    }
     bool loaded = move(device, &transfer, deadline_us, error);
 
     if (loaded) {
         restore(device, &saved);
-    } else {
-        request->held = was_held;
     }
-    tpm_move_clear(&device->move);
-    tpm_device_leave(device);
+    end(device, loaded);
     return loaded;
 }
 
 void tpmdev_device_resume(TPMDevice *device)
 {
-    TPMRequest *request = &device->request;
-
     g_mutex_lock(&device->lock);
-    go_on(request);
+    if (device->move.under_way) {
+        device->move.resume_asked = true; /* what is saved is not to change halfway through */
+    } else {
+        go_on(&device->request);
+    }
     tpm_device_leave(device);
 }

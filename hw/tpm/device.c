@@ -205,6 +205,14 @@ TPMDevice *tpmdev_device_free(TPMDevice *device)
 
 /* ---- what was noted under the lock ---- */
 
+/* How many callbacks of hosts this thread is within: one may lead to another. */
+static _Thread_local unsigned calling_back;
+
+bool tpm_device_is_calling_back(void)
+{
+    return calling_back > 0;
+}
+
 void tpm_device_leave(TPMDevice *device)
 {
     bool irq_is_due = tpm_irq_is_due(&device->irq);
@@ -213,6 +221,7 @@ void tpm_device_leave(TPMDevice *device)
     bool model_is_due = device->frontend->is_due && device->frontend->is_due(device->model);
 
     g_mutex_unlock(&device->lock);
+    calling_back++;
     /* The line first: what runs next may bring a response, and a level of its own. */
     if (irq_is_due) {
         tpm_irq_deliver(device);
@@ -223,6 +232,7 @@ void tpm_device_leave(TPMDevice *device)
     if (model_is_due) {
         device->frontend->deliver(device->model);
     }
+    calling_back--;
     if (request_is_due) {
         tpm_request_run(device);
     }

@@ -9,6 +9,10 @@
 #include "backend-internal.h"
 
 typedef struct TPMMove {
+    bool under_way;    /* a thread is within tpmdev_device_save() or _load() */
+    bool was_held;     /* the device was, when that began */
+    bool resume_asked; /* and is to go on when it ends */
+
     bool wanted;     /* somebody waits for the outcome */
     TPMState *saved; /* it was saved, and is this */
     GError *error;   /* it was neither saved nor loaded */

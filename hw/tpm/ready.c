@@ -85,8 +85,9 @@ gboolean tpmdev_device_wait_ready(TPMDevice *device, int64_t timeout_ns, GError 
     ready = over && !request->start_error;
     if (!over) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TIMED_OUT,
-                    "TPM backend '%s' was not ready within %" G_GINT64_FORMAT " ms",
-                    tpmdev_backend_get_id(device->backend), timeout_ns / 1000000);
+                    "TPM backend '%s' was not ready within %" G_GINT64_FORMAT " ms%s",
+                    tpmdev_backend_get_id(device->backend), timeout_ns / 1000000,
+                    request->held ? ": its device is held, and needs tpmdev_device_resume()" : "");
     } else if (!ready) {
         g_propagate_error(error, g_error_copy(request->start_error));
     }

@@ -304,13 +304,13 @@ void tpmdev_device_reset(TPMDevice *device);
  *
  * For a host whose guest does not run, after tpmdev_device_new() and, if it likes, after a reset:
  * a TPM 1.2 takes the better part of a second to start, more than some firmware waits for a
- * command. The one call on a device that blocks: not for a vCPU's thread, nor from within a
- * callback. Where the host gave a context, call it on the thread that runs it; the context itself
- * is not run meanwhile.
+ * command. It blocks, as those of <tpmdev/state.h> do and no other call on a device: not for a
+ * vCPU's thread, nor from within a callback. Where the host gave a context, call it on the thread
+ * that runs it; the context itself is not run meanwhile.
  *
  * Returns TRUE when the TPM takes commands, or FALSE: what the backend said of a start that
- * failed, or TPM_ERROR_TIMED_OUT. The device serves the guest either way, with failure responses
- * if need be.
+ * failed, or TPM_ERROR_TIMED_OUT, also where the device is held and so does not start it. The
+ * device serves the guest either way, with failure responses if need be.
  */
 TPMDEV_EXPORT
 gboolean tpmdev_device_wait_ready(TPMDevice *device, int64_t timeout_ns, GError **error);

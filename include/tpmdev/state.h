@@ -50,11 +50,12 @@ G_BEGIN_DECLS
  * tpmdev_device_save: put a device and its TPM into bytes
  * @device:     the device, whose guest does not run
  * @timeout_ns: for how long to wait for the TPM at most, in nanoseconds of CLOCK_MONOTONIC: for the
- *              end of the command it carries out, and for its state
+ *              end of the command it carries out, and for its state; 0 or less is no time at all
  * @error:      where a failure is described
  *
- * It blocks: not for a vCPU's thread, nor from within a callback. Where the host gave a context,
- * call it on the thread that runs it; the context itself is not run meanwhile.
+ * It blocks, and so is not for a vCPU's thread; from within a callback of TPMHost it is refused.
+ * Where the host gave a context, call it on the thread that runs it; the context itself is not run
+ * meanwhile.
  *
  * When it has returned bytes, the device is held until tpmdev_device_resume(): the TPM gets nothing
  * to do, nothing is written to the guest's memory or queue, and no callback is made but those an
@@ -63,7 +64,9 @@ G_BEGIN_DECLS
  * Returns the bytes, which are wiped when the last reference to them goes; or NULL, and then the
  * device goes on as if nothing had been asked:
  * TPM_ERROR_UNSUPPORTED when its TPM cannot be saved, TPM_ERROR_TIMED_OUT when the TPM has not
- * ended within the time, TPM_ERROR_TPM when it has failed, or what the backend reports.
+ * ended within the time, TPM_ERROR_TPM when it has failed or was not started yet, TPM_ERROR_IN_USE
+ * from within a callback and while another thread saves or loads the device, or what the backend
+ * reports.
  */
 TPMDEV_EXPORT
 GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error);
@@ -71,7 +74,7 @@ GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error
 /**
  * tpmdev_device_load: be a device that was saved
  * @device:     a device with the same configuration before a TPM of the same type and version,
- * whose guest does not run; best one that was made with TPMDeviceConfig.incoming
+ *              whose guest does not run; best one that was made with TPMDeviceConfig.incoming
  * @state:      what tpmdev_device_save() returned
  * @timeout_ns: as for tpmdev_device_save()
  * @error:      where a failure is described
@@ -87,8 +90,10 @@ GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error
  * Returns TRUE, or FALSE, and then the device is as it was: TPM_ERROR_STATE_DAMAGED for bytes that
  * are no saved state, TPM_ERROR_STATE_MISMATCH for the state of a device or TPM of another kind or
  * configuration, TPM_ERROR_UNSUPPORTED for that of a later library, TPM_ERROR_TIMED_OUT when the
- * device's own TPM was busy, or what the backend reports. Should the TPM itself have failed in it,
- * commands are answered with a failure until the next reset.
+ * device's own TPM was busy, TPM_ERROR_IN_USE as tpmdev_device_save(), or what the backend reports.
+ * Two failures leave another TPM behind, and say so. One that fails in it answers commands with a
+ * failure until the next reset. One that is asked and does not answer within the time is started
+ * anew when it has, by then the saved TPM or the one it was.
  */
 TPMDEV_EXPORT
 gboolean tpmdev_device_load(TPMDevice *device, GBytes *state, int64_t timeout_ns, GError **error);
@@ -100,8 +105,9 @@ gboolean tpmdev_device_load(TPMDevice *device, GBytes *state, int64_t timeout_ns
  *
  * To be called before the vCPUs run. What the device was about to do goes on: a command is sent, a
  * response is written to the guest's memory; a device that was incoming and loaded nothing starts
- * its TPM. It never waits, and any thread may call it. A TPM whose storage another one has by now
- * fails: TPMHost.backend_error() tells.
+ * its TPM. It never waits, and any thread may call it; while another one is within
+ * tpmdev_device_save() or _load() it takes effect when that returns. A TPM whose storage another
+ * one has by now fails: TPMHost.backend_error() tells.
  */
 TPMDEV_EXPORT
 void tpmdev_device_resume(TPMDevice *device);

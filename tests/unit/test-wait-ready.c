@@ -80,6 +80,18 @@ static void test_wait_has_an_end_when_the_tpm_has_none(void **state)
     assert_ready(machine);
 }
 
+static void test_who_forgot_to_resume_is_told(void **state)
+{
+    TISMachine *machine = *state;
+
+    machine->config.incoming = true;
+    tis_machine_plug(machine);
+    assert_not_ready(machine, SHORT_NS, TPM_ERROR_TIMED_OUT,
+                     "is held, and needs tpmdev_device_resume()");
+    tpmdev_device_resume(machine->device);
+    assert_ready(machine);
+}
+
 static void test_failed_start_is_told_in_its_own_words(void **state)
 {
     TISMachine *machine = *state;
@@ -141,6 +153,7 @@ int main(void)
         TEST(test_wait_ends_when_another_thread_answers),
         TEST(test_hosts_context_need_not_run),
         TEST(test_wait_has_an_end_when_the_tpm_has_none),
+        TEST(test_who_forgot_to_resume_is_told),
         TEST(test_failed_start_is_told_in_its_own_words),
         TEST(test_failed_start_is_forgotten_when_the_tpm_recovers),
         cmocka_unit_test(test_emulator_starts_without_its_context),
