@@ -24,6 +24,8 @@ says of its TPM. Everything that is needed is installed, built and fetched first
   --firmware NAME  seabios (default) or ovmf; slof, and no other, with tpm-spapr
   --tpmdev TYPE    the TPM behind them: libtpms, in QEMU's process (default), or emulator, which
                    is swtpm in a process of its own
+  --migrate        show another thing: the guest seals a secret in its TPM and is written to a file,
+                   QEMU ends, another QEMU restores it, and the guest unseals its secret
   --keep           keep the TPM's state for the next run with --keep; see its resets count up
   --help           this text
 
@@ -38,7 +40,7 @@ die()
     exit 2
 }
 
-device=tpm-tis firmware= tpmdev=libtpms keep=
+device=tpm-tis firmware= tpmdev=libtpms keep= show=show
 while [ $# -gt 0 ]; do
     case $1 in
     --device=* | --firmware=* | --tpmdev=*) option=${1%%=*} value=${1#*=} ;;
@@ -48,7 +50,7 @@ while [ $# -gt 0 ]; do
         value=$2
         shift
         ;;
-    --keep | --help) option=$1 ;;
+    --keep | --migrate | --help) option=$1 ;;
     *) die "unknown option '$1'; see --help" ;;
     esac
     shift
@@ -57,6 +59,7 @@ while [ $# -gt 0 ]; do
     --firmware) firmware=$value ;;
     --tpmdev) tpmdev=$value ;;
     --keep) keep=1 ;;
+    --migrate) show=show-move ;;
     --help)
         usage
         exit 0
@@ -150,7 +153,7 @@ boot_part()
     else
         set --
     fi
-    run_guest show --device "$device" --firmware "$firmware" --tpmdev "$tpmdev" "$@"
+    run_guest "$show" --device "$device" --firmware "$firmware" --tpmdev "$tpmdev" "$@"
 }
 
 part 'Debian packages' install_part

@@ -276,3 +276,46 @@ def run_move(run):
         destination_gone(run, destination)
         destination_refuses(run, destination)
         destination.end()
+
+
+# ---- for people ----
+
+
+class Told:
+    """In place of a Tap: what is done, and what became of it, as it comes."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def result(self, good, name):
+        self.failed += not good
+        print(f"    {'' if good else 'WRONG: '}{name}", flush=True)
+
+    @staticmethod
+    def comment(text):
+        print(f"    {text}", flush=True)
+
+
+def run_show_move(run):
+    """A guest seals a secret, its QEMU ends, and the guest unseals it in another one. No TAP."""
+    run.tap = told = Told()
+    path = os.path.join(run.directory, "testvm.bin")
+    print("Linux boots in QEMU.", flush=True)
+    with Machine(run, "the first QEMU") as source:
+        source.ready("the guest")
+        print("The guest seals a secret.", flush=True)
+        source.do("begin", "the guest")
+        print(f'(qemu) migrate "exec:cat > {path}"', flush=True)
+        status = source.migrate(f"exec:cat > {path}")
+        print(f"    {status['status']}, {os.path.getsize(path) >> 20} MiB", flush=True)
+        print("(qemu) quit", flush=True)
+        source.quit()
+        print(f'qemu-system-... -incoming "exec:cat < {path}"', flush=True)
+        with Machine(run, "another QEMU", ["-incoming", f"exec:cat < {path}"],
+                     state=source.run.state) as restored:
+            restored.running()
+            print("The guest goes on there.", flush=True)
+            restored.do("check", "the guest")
+            restored.end()
+    print("The guest has its secret." if not told.failed else "That did not go well.")
+    return 1 if told.failed else 0

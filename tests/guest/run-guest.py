@@ -15,7 +15,7 @@ import tempfile
 # The tests leave nothing in the source tree.
 sys.dont_write_bytecode = True
 import guest_kernel  # noqa: E402
-from guest_moves import run_move  # noqa: E402
+from guest_moves import run_move, run_show_move  # noqa: E402
 from guest_run import Failure, PLATFORMS, PROCESS_DEADLINE_S, Run, Tap  # noqa: E402
 
 # The interrupt of mode irq, unless one is given.
@@ -285,7 +285,7 @@ MODES = {"check": run_once, "bench": run_once, "nested": run_once, "irq": run_ir
          "reboot": run_reboot, "persist": run_persist, "dead": run_dead, "resume": run_dead,
          "compare": run_compare, "bulk": run_bulk,
          "ppi": run_ppi, "ppi-reject": run_ppi, "mor": run_mor, "mor-linux": run_mor_linux,
-         "move": run_move, "show": run_show,
+         "move": run_move, "show": run_show, "show-move": run_show_move,
          "fetch": run_fetch}
 
 
