@@ -265,7 +265,7 @@ static void test_a_tpm_that_is_off_has_no_state(void **state)
     assert_null(backend_client_save(fixture->client));
     assert_string_equal(fixture->client->move_error,
                         "TPM backend 'tpm0' has not been started: there is no state of its TPM to "
-                        "be saved");
+                        "be saved before tpmdev_device_resume() or tpmdev_device_load()");
 }
 
 /* Without a TPM of its own there is nothing to be put back: a start makes one, as it would have. */
