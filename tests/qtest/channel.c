@@ -32,6 +32,7 @@ struct Channel {
     int in;        /* -1 while there is no peer */
     int out;       /* the same as in, but for stdio */
     int fd;        /* that the peer has sent, -1 when there is none */
+    bool held;     /* nothing is handed over */
     guint accepts; /* sources on the main loop, 0 when there is none */
     guint reads;   /* at first the idle source that calls opened() */
     guint writes;
@@ -185,7 +186,7 @@ static void hand_over_lines(Channel *channel)
 {
     char *end;
 
-    while (channel->in >= 0 && channel->output->len < OUTPUT_PAUSE &&
+    while (channel->in >= 0 && !channel->held && channel->output->len < OUTPUT_PAUSE &&
            (end = memchr(channel->input->str, '\n', channel->input->len))) {
         gsize length = (gsize)(end - channel->input->str);
         g_autofree char *line = g_strndup(channel->input->str, length);
@@ -194,6 +195,12 @@ static void hand_over_lines(Channel *channel)
         g_strchomp(line);
         channel->handler->line(channel->opaque, line);
     }
+}
+
+void channel_hold(Channel *channel, bool held)
+{
+    channel->held = held;
+    hand_over_lines(channel);
 }
 
 /* Of several descriptors in one message the last one is kept. */

@@ -58,6 +58,9 @@ void channel_send(Channel *channel, const char *line);
 /* The same for any text, to which nothing is added. */
 void channel_send_text(Channel *channel, const char *text);
 
+/* While it is held, lines that come are kept, and handed over when it no longer is. */
+void channel_hold(Channel *channel, bool held);
+
 /* The descriptor that came last with what the peer sent, which is the caller's then, or -1. */
 int channel_take_fd(Channel *channel);
 

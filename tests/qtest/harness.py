@@ -86,9 +86,10 @@ def wait_for(condition, what, deadline_s=DEADLINE_S):
         time.sleep(0.002)
 
 
-def is_listening(path):
-    """The file of a unix socket is there a moment before one can connect to it."""
-    with open('/proc/net/unix', encoding='utf-8', errors='replace') as sockets:
+def is_listening(path, process='self'):
+    """The file of a unix socket is there a moment before one can connect to it. The sockets of
+    another network namespace are those that a process there sees."""
+    with open(f'/proc/{process}/net/unix', encoding='utf-8', errors='replace') as sockets:
         for line in sockets:
             words = line.split()
             if words[-1] == path and int(words[3], 16) & 0x10000:  # __SO_ACCEPTCON
@@ -124,25 +125,33 @@ def temporary_directory():
 
 
 class Swtpm:
-    """A real swtpm with its state and control socket in a directory of its own."""
+    """A real swtpm with its state and control socket in a directory of its own. What runs it in
+    another place than this, and more options, can be given."""
 
-    def __init__(self, version, directory):
+    def __init__(self, version, directory, prefix=(), options=()):
         if not shutil.which('swtpm'):
             raise Skip('no swtpm; install the package swtpm')
         self.socket = os.path.join(directory, 'ctrl')
         self.state = os.path.join(directory, 'state')
         self.log = os.path.join(directory, 'swtpm.log')
         os.makedirs(self.state, exist_ok=True)
-        argv = ['swtpm', 'socket', '--tpmstate', f'dir={self.state}', '--ctrl',
-                f'type=unixio,path={self.socket}']
+        argv = [*prefix, 'swtpm', 'socket', '--tpmstate', f'dir={self.state}', '--ctrl',
+                f'type=unixio,path={self.socket}', *options]
         with open(self.log, 'wb') as log:
             self.process = start_process(argv + (['--tpm2'] if version == '2.0' else []),
                                          stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            wait_for(lambda: is_listening(self.socket), 'socket of swtpm')
-        except TimeoutError:
+            wait_for(self._is_there, 'socket of swtpm')
+        except BaseException:
             self.stop()
             raise
+
+    def _is_there(self):
+        status = self.process.poll()
+        if status is not None:
+            with open(self.log, encoding='utf-8', errors='replace') as log:
+                raise AssertionError(f'swtpm ended with {status}: {log.read()}')
+        return is_listening(self.socket, self.process.pid)
 
     def __enter__(self):
         return self
@@ -305,9 +314,10 @@ LIBQTEST_7_2 = ('-qtest unix:@QTEST@ -qtest-log /dev/null -chardev socket,path=@
 
 class Machine:
     """A program with QEMU's command line whose qtest and QMP sockets we listen on, as libqtest
-    does. Ends with SIGTERM, and its status must then be 0."""
+    does. Ends with SIGTERM, and its status must then be 0. What runs it in another place than this
+    can be given."""
 
-    def __init__(self, argv, negotiate=True, form=None, pass_fds=()):
+    def __init__(self, argv, negotiate=True, form=None, pass_fds=(), prefix=()):
         self.directory = tempfile.mkdtemp(prefix='tq')
         self.process = None
         self.stderr_path = os.path.join(self.directory, 'stderr')
@@ -326,8 +336,8 @@ class Machine:
                     word = word.replace(name, path)
                 options += argv[1:] if word == 'EXTRA' else [word]
             with open(self.stderr_path, 'wb') as stderr:
-                self.process = start_process(argv[:1] + options, stdin=subprocess.DEVNULL,
-                                             stderr=stderr, pass_fds=pass_fds)
+                self.process = start_process([*prefix, *argv[:1], *options], stderr=stderr,
+                                             stdin=subprocess.DEVNULL, pass_fds=pass_fds)
             self.qtest = QTest(self._accept(listeners[0]))
             self.qmp = Qmp(self._accept(listeners[1]), negotiate)
         except BaseException:

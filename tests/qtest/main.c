@@ -224,7 +224,8 @@ static bool serve_qtest(Program *program, const Chardev *chardev, const char *lo
         g_set_error(error, MACHINE_ERROR, 0, "Only one instance of qtest can be created");
         return false;
     }
-    program->qtest = qtest_new(program->machine, chardev, log, on_qtest_closed, program, error);
+    program->qtest = qtest_new(program->machine, program->migration, chardev, log, on_qtest_closed,
+                               program, error);
     return program->qtest != NULL;
 }
 

@@ -54,6 +54,8 @@ struct Migration {
     void *event_opaque;
     void (*failed)(void *opaque, const GError *error);
     void *failed_opaque;
+    void (*run_changed)(void *opaque, bool runs);
+    void *run_opaque;
 };
 
 /* ---- states ---- */
@@ -74,12 +76,15 @@ static void set_status(Migration *migration, MigrationStatus status)
 static void set_run(Migration *migration, RunStatus run)
 {
     bool ran = migration->run == RUN_RUNNING;
+    bool runs = run == RUN_RUNNING;
 
     migration->run = run;
-    if (ran && run != RUN_RUNNING) {
-        tell(migration, "STOP");
-    } else if (!ran && run == RUN_RUNNING) {
-        tell(migration, "RESUME");
+    if (ran == runs) {
+        return;
+    }
+    tell(migration, runs ? "RESUME" : "STOP");
+    if (migration->run_changed) {
+        migration->run_changed(migration->run_opaque, runs);
     }
 }
 
@@ -665,6 +670,13 @@ void migration_watch_events(Migration *migration, void (*event)(void *opaque, co
 {
     migration->event = event;
     migration->event_opaque = opaque;
+}
+
+void migration_watch_run(Migration *migration, void (*changed)(void *opaque, bool runs),
+                         void *opaque)
+{
+    migration->run_changed = changed;
+    migration->run_opaque = opaque;
 }
 
 void migration_watch_failure(Migration *migration,

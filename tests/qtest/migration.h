@@ -58,6 +58,10 @@ void migration_watch_events(Migration *migration, void (*event)(void *opaque, co
 void migration_watch_failure(Migration *migration,
                              void (*failed)(void *opaque, const GError *error), void *opaque);
 
+/* Hear whenever the guest has stopped, and whenever it goes on; NULL ends it. */
+void migration_watch_run(Migration *migration, void (*changed)(void *opaque, bool runs),
+                         void *opaque);
+
 RunStatus migration_run_status(const Migration *migration);
 const char *migration_run_status_name(const Migration *migration);
 

@@ -17,11 +17,13 @@
 
 struct QTest {
     Machine *machine;
+    Migration *migration;
     Channel *channel;
     FILE *log;
     gint64 start;  /* of the log's times */
     int64_t clock; /* the virtual clock, in nanoseconds; nothing in the machine runs by it */
     bool intercepted;
+    bool is_vcpu; /* the client stands still when the guest does */
     void (*closed)(void *opaque);
     void *opaque;
 };
@@ -324,6 +326,30 @@ static void on_hcall(QTest *qtest, const Request *request, char **arguments)
     reply(qtest, "OK 0x%016" PRIx64, (uint64_t)papr_hcall(papr, opcode, given));
 }
 
+/* ---- standing still ---- */
+
+static void on_run_changed(void *opaque, bool runs)
+{
+    QTest *qtest = opaque;
+
+    if (qtest->is_vcpu) {
+        channel_hold(qtest->channel, !runs);
+    }
+}
+
+/*
+ * vcpu: the client is a processor of the guest from now on. What it asks for while the guest stands
+ * still is done when the guest goes on here, so that each request is either done or not.
+ */
+static void on_vcpu(QTest *qtest, const Request *request, char **arguments)
+{
+    (void)request;
+    (void)arguments;
+    reply(qtest, "OK");
+    qtest->is_vcpu = true;
+    on_run_changed(qtest, migration_run_status(qtest->migration) == RUN_RUNNING);
+}
+
 /* ---- the rest ---- */
 
 static void on_endianness(QTest *qtest, const Request *request, char **arguments)
@@ -393,6 +419,7 @@ static const Request requests[] = {
     { "irq_intercept_out", 1, 0, on_intercept_out },
     { "set_irq_in", 4, 0, on_set_irq_in },
     { "hcall", 1, 0, on_hcall },
+    { "vcpu", 0, 0, on_vcpu },
     { "clock_step", 0, 0, on_clock_step },
     { "clock_set", 1, 0, on_clock_set },
 };
@@ -430,9 +457,9 @@ static void on_opened(void *opaque)
     (void)opaque;
 }
 
-static void forget_intercepts(QTest *qtest)
+static void forget_client(QTest *qtest)
 {
-    qtest->intercepted = false;
+    qtest->intercepted = qtest->is_vcpu = false;
     machine_watch_irq(qtest->machine, NULL, NULL);
 }
 
@@ -440,7 +467,8 @@ static void on_closed(void *opaque)
 {
     QTest *qtest = opaque;
 
-    forget_intercepts(qtest);
+    forget_client(qtest);
+    channel_hold(qtest->channel, false);
     if (!channel_listens(qtest->channel)) {
         qtest->closed(qtest->opaque);
     }
@@ -448,12 +476,13 @@ static void on_closed(void *opaque)
 
 static const ChannelHandler handler = { on_opened, on_line, on_closed };
 
-QTest *qtest_new(Machine *machine, const Chardev *chardev, const char *log,
+QTest *qtest_new(Machine *machine, Migration *migration, const Chardev *chardev, const char *log,
                  void (*closed)(void *opaque), void *opaque, GError **error)
 {
     QTest *qtest = g_new0(QTest, 1);
 
     qtest->machine = machine;
+    qtest->migration = migration;
     qtest->closed = closed;
     qtest->opaque = opaque;
     qtest->start = g_get_monotonic_time();
@@ -470,13 +499,15 @@ QTest *qtest_new(Machine *machine, const Chardev *chardev, const char *log,
         qtest_free(qtest);
         return NULL;
     }
+    migration_watch_run(migration, on_run_changed, qtest);
     return qtest;
 }
 
 void qtest_free(QTest *qtest)
 {
     if (qtest) {
-        forget_intercepts(qtest);
+        forget_client(qtest);
+        migration_watch_run(qtest->migration, NULL, NULL);
         channel_free(qtest->channel);
         if (qtest->log) {
             fclose(qtest->log);

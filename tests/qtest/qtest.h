@@ -7,7 +7,7 @@
 #define TESTS_QTEST_QTEST_H
 
 #include "chardev.h"
-#include "machine.h"
+#include "migration.h"
 
 typedef struct QTest QTest;
 
@@ -15,7 +15,7 @@ typedef struct QTest QTest;
  * Serve the protocol on chardev. closed() is called when the peer of a channel that does not
  * listen has left. log is a file's name for the protocol's lines, or NULL.
  */
-QTest *qtest_new(Machine *machine, const Chardev *chardev, const char *log,
+QTest *qtest_new(Machine *machine, Migration *migration, const Chardev *chardev, const char *log,
                  void (*closed)(void *opaque), void *opaque, GError **error);
 void qtest_free(QTest *qtest);
 

@@ -5,9 +5,7 @@ something fails."""
 import argparse
 import array
 import os
-import re
 import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +13,7 @@ import time
 
 import harness
 import tpm2
-from harness import ARCHES, Crb, DEADLINE_S, Machine, Skip, Spapr, Tap, Tis, wait_for
+from harness import ARCHES, Crb, DEADLINE_S, Skip, Spapr, Tap, Tis, wait_for
 from i2c import I2c
 from machines import (execute, human, libtpms, Machines, moved, refused, run_status, started, status,
                       stays, TIS, two_tpms, wait_status)
@@ -449,77 +447,6 @@ def bad_streams(program):
         machines.start('b')
 
 
-# ---- two hosts ----
-
-NAMESPACES = ['unshare', '--user', '--map-root-user', '--net', '--kill-child', '--fork']
-
-
-def two_hosts(program):
-    """Two network namespaces and a wire between them; this program is started anew in the first."""
-    if not shutil.which('ip') or not shutil.which('nsenter'):
-        raise Skip('no ip or nsenter; install the packages iproute2 and util-linux')
-    if subprocess.run(NAMESPACES + ['true'], stderr=subprocess.DEVNULL, check=False).returncode:
-        raise Skip('no network namespaces; they need a kernel with user namespaces, or root')
-    result = subprocess.run(NAMESPACES + [sys.executable, os.path.abspath(__file__), '--machine',
-                                          program, '--inside'], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, timeout=4 * DEADLINE_S, check=False)
-    text = result.stdout.decode()
-    skipped = re.search(r'^SKIP (.*)$', text, re.M)
-    if skipped:
-        raise Skip(skipped[1])
-    assert result.returncode == 0, text
-
-
-def wire(other):
-    """Between this namespace, 10.77.0.1, and that of a process, 10.77.0.2."""
-    there = ['nsenter', '-t', str(other), '-n']
-    lines = (['ip', 'link', 'add', 'w0', 'type', 'veth', 'peer', 'name', 'w1', 'netns', str(other)],
-             ['ip', 'addr', 'add', '10.77.0.1/24', 'dev', 'w0'], ['ip', 'link', 'set', 'w0', 'up'],
-             there + ['ip', 'addr', 'add', '10.77.0.2/24', 'dev', 'w1'],
-             there + ['ip', 'link', 'set', 'w1', 'up'])
-    for line in lines:
-        result = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        if result.returncode:
-            print(f'SKIP {" ".join(line)}: {result.stdout.decode().strip()}')
-            sys.exit(0)
-
-
-def inside(program):
-    """A guest goes from one host to the other, in the middle of its commands, and back again."""
-    with Machines(program) as machines:
-        holder = harness.start_process(['unshare', '--net', 'sleep', '1000'])
-        machines.callback(harness.end_process, holder)
-        own = os.readlink('/proc/self/ns/net')
-        wait_for(lambda: os.readlink(f'/proc/{holder.pid}/ns/net') != own, 'second namespace')
-        wire(holder.pid)
-        there = ['nsenter', '-t', str(holder.pid), '-n', program]
-        source = machines.start('a')
-        driver = started(source)
-        value = None
-        for hop in range(2):
-            prefix, host = ((there, '10.77.0.2'), ([program], '10.77.0.1'))[hop]
-            destination = machines.enter_context(
-                Machine([prefix[0]] + prefix[1:] + libtpms(machines.directory, f'b{hop}') + TIS
-                        + ['-incoming', f'tcp:{host}:4444'], form=None if hop else INSIDE_FORM))
-            for number in range(8):
-                tpm2.pcr_extend(driver.command, 10, f'{hop} {number}')
-            value = tpm2.pcr_read(driver.command, 10)
-            driver.send(tpm2.CREATE_PRIMARY_RSA)
-            driver.go()
-            execute(source, 'migrate', uri=f'tcp:{host}:4444')
-            moved(source, destination)
-            source, driver = destination, Tis(destination.qtest)
-            response = driver.receive()
-            assert tpm2.code_of(response) == 0, response.hex()
-            driver.write(Tis.STS, Tis.READY)
-            tpm2.flush(driver.command, int.from_bytes(response[10:14], 'big'))
-            assert tpm2.pcr_read(driver.command, 10) == value
-
-
-# nsenter's own words come first.
-INSIDE_FORM = ['EXTRA'] + harness.LIBQTEST_7_2[:-1]
-
-
 TRANSPORTS = {
     'unix': ('unix:@DIR@/s', 'unix:@DIR@/s', True),
     'tcp': ('tcp:127.0.0.1:0', 'tcp:127.0.0.1:@PORT@', True),
@@ -540,13 +467,9 @@ DEVICES = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--machine', required=True, help='the machine under test')
-    parser.add_argument('--inside', action='store_true', help='within a network namespace')
     parser.add_argument('--only', help='of which tests the name has this in it')
     arguments = parser.parse_args()
     program = os.path.abspath(arguments.machine)
-    if arguments.inside:
-        inside(program)
-        return 0
     tap = Tap()
     tests = [(f'by {name}', by_transport, *how) for name, how in TRANSPORTS.items()]
     tests += [
@@ -569,7 +492,6 @@ def main():
         ('cancelled while the TPM is at work', cancelled_command),
         ('a destination that is not the same', other_destination),
         ('streams that are none', bad_streams),
-        ('two hosts', two_hosts),
     ]
     for name, function, *rest in tests:
         if not arguments.only or arguments.only in name:
