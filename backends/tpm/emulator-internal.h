@@ -72,6 +72,8 @@ typedef enum EmulatorStep {
     STEP_LEARN_IDENTITY,
     STEP_STORE_VOLATILE,
     /* a load's end, a save, and the source that goes on after it */
+    STEP_CHECK_STORED,
+    STEP_STOP_UNSTORED,
     STEP_STARTUP_STATE,
     STEP_SAVE_STATE,
     STEP_RESET_ESTABLISHED,
@@ -144,13 +146,17 @@ typedef struct EmulatorToken {
     uint8_t bytes[EMULATOR_TOKEN_MAX];
 } EmulatorToken;
 
+/* The parts of a TPM's state, in the order in which they go either way. */
+typedef enum EmulatorPart { PART_PERMANENT, PART_VOLATILE, PART_SAVED } EmulatorPart;
+
 /* The device's save() or load() under way. */
 typedef enum EmulatorMoveKind { MOVE_NONE, MOVE_SAVE, MOVE_LOAD } EmulatorMoveKind;
 
 typedef struct EmulatorMove {
     EmulatorMoveKind kind;
-    bool wanted;   /* a save that waits for what was wanted before it */
-    unsigned part; /* 0 to 2: permanent, volatile, saved */
+    bool wanted;      /* a save that waits for what was wanted before it */
+    bool was_powered; /* of a load: the TPM that is to make room */
+    unsigned part;    /* one of EmulatorPart */
     TPMSecret *parts[3];
     uint32_t flags[3]; /* swtpm's, of each */
     TPMSecret *info;   /* what the TPM says of itself; NULL: nothing */
@@ -436,6 +442,9 @@ void tpm_emulator_part_set(Emulator *emulator);
 void tpm_emulator_drop_blobs(Emulator *emulator);
 void tpm_emulator_blobs_dropped(Emulator *emulator, uint32_t result);
 void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t result);
+
+/* The same for another reason; `was_there`: is there a TPM to be had back? Takes the error. */
+void tpm_emulator_load_fails(Emulator *emulator, GError *error, bool was_there);
 void tpm_emulator_load_initialized(Emulator *emulator);
 void tpm_emulator_send_awakening(Emulator *emulator);
 void tpm_emulator_load_awoken(Emulator *emulator);
@@ -443,6 +452,15 @@ void tpm_emulator_load_established(Emulator *emulator);
 void tpm_emulator_load_reset_established(Emulator *emulator);
 void tpm_emulator_load_learned(Emulator *emulator);
 void tpm_emulator_loaded(Emulator *emulator);
+
+/* emulator-stored.c */
+
+/* The TPM has power: see whether it is stored, too. */
+void tpm_emulator_check_stored(Emulator *emulator);
+
+/* GET_STATEBLOB, or the STOP of one that is not, has its reply. */
+void tpm_emulator_stored_replied(Emulator *emulator, uint32_t result);
+void tpm_emulator_unstored_stopped(Emulator *emulator);
 
 /* emulator-blob.c */
 

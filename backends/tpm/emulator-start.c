@@ -110,6 +110,7 @@ void tpm_emulator_step(Emulator *emulator)
     case STEP_STOP:
     case STEP_STOP_DISCARDED:
     case STEP_STOP_AGAIN:
+    case STEP_STOP_UNSTORED:
         tpm_emulator_request(emulator, SWTPM_STOP, 0, -1);
         break;
     case STEP_DROP_BLOBS:
@@ -157,6 +158,7 @@ void tpm_emulator_step(Emulator *emulator)
         tpm_emulator_request_info(emulator);
         break;
     case STEP_GET_PART:
+    case STEP_CHECK_STORED:
         tpm_emulator_request_part(emulator);
         break;
     case STEP_SET_PART:
@@ -265,6 +267,8 @@ void tpm_emulator_step_responded(Emulator *emulator)
     case STEP_LOCK:
     case STEP_SET_PART:
     case STEP_RESET_ESTABLISHED:
+    case STEP_CHECK_STORED:
+    case STEP_STOP_UNSTORED:
     case STEP_GET_PART:
     case STEP_LOCK_AGAIN:
     case STEP_INIT:
@@ -417,7 +421,7 @@ static void initialized(Emulator *emulator)
     emulator->blobs_given = false;
     emulator->hash_came = false;
     if (emulator->goal == GOAL_LOADED) {
-        tpm_emulator_load_initialized(emulator);
+        tpm_emulator_check_stored(emulator);
         return;
     }
     if (emulator->goal == GOAL_RETURN) {
@@ -538,6 +542,8 @@ static void step_granted(Emulator *emulator)
     case STEP_ASK_BUFFER_SIZE: /* any answer will do */
     case STEP_DROP_BLOBS:      /* and of these the result has been looked at */
     case STEP_GET_INFO:
+    case STEP_CHECK_STORED:
+    case STEP_STOP_UNSTORED:
     case STEP_GET_PART:
     case STEP_CONNECT: /* these are answered on the data channel, or not at all */
     case STEP_PROBE_2_0:
@@ -563,6 +569,10 @@ void tpm_emulator_step_replied(Emulator *emulator, SwtpmCommand request, uint32_
         tpm_emulator_info_replied(emulator, result);
     } else if (emulator->step == STEP_GET_PART) {
         tpm_emulator_part_replied(emulator, result);
+    } else if (emulator->step == STEP_CHECK_STORED) {
+        tpm_emulator_stored_replied(emulator, result);
+    } else if (emulator->step == STEP_STOP_UNSTORED) {
+        tpm_emulator_unstored_stopped(emulator);
     } else if (emulator->step == STEP_DROP_BLOBS) {
         tpm_emulator_blobs_dropped(emulator, result);
     } else if (result == 0 || emulator->step == STEP_GET_ESTABLISHED ||

@@ -8,7 +8,7 @@
  *     resume  LOCK_STORAGE, where the lock was let go of
  *     load    STOP and the buffer's size as for a start, GET_INFO and LOCK_STORAGE where there are
  *             such, SET_STATEBLOB permanent, volatile, saved, INIT that deletes what is stored of
- *             a volatile part
+ *             a volatile part, and what tells whether that has stored it (emulator-stored.c)
  *
  * Until that INIT nothing has changed of what swtpm stores. So a state that is refused is no more
  * than a power cycle of the TPM that was there: its volatile state is stored before, and the way
@@ -51,8 +51,6 @@
 #define FLAGS_KNOWN                                                                                \
     (FLAGS_OF_SWTPM | FLAG_USED | FLAG_STARTED | FLAG_SHUT_DOWN | FLAG_HASH_OPEN | FLAG_1_2 |      \
      FLAG_2_0)
-
-enum { PERMANENT, VOLATILE, SAVED };
 
 /* ---- both ---- */
 
@@ -125,7 +123,7 @@ void tpm_emulator_begin_save(Emulator *emulator)
 void tpm_emulator_get_first_part(Emulator *emulator)
 {
     emulator->move.wanted = false;
-    emulator->move.part = PERMANENT;
+    emulator->move.part = PART_PERMANENT;
     emulator->step = tpm_emulator_can_tell(emulator) ? STEP_GET_INFO : STEP_GET_PART;
     tpm_emulator_step(emulator);
 }
@@ -159,11 +157,11 @@ static void next_part(Emulator *emulator)
 {
     EmulatorMove *move = &emulator->move;
 
-    if (move->part == SAVED) {
+    if (move->part == PART_SAVED) {
         saved(emulator);
         return;
     }
-    emulator->step = move->part == VOLATILE && emulator->checkpoint && emulator->used
+    emulator->step = move->part == PART_VOLATILE && emulator->checkpoint && emulator->used
                          ? STEP_STORE_VOLATILE
                          : STEP_GET_PART;
     move->part++;
@@ -178,7 +176,7 @@ static void part_came(Emulator *emulator)
     TPMError code;
     const char *trouble = part.size > 0 ? tpm_emulator_blob_trouble(&part, &code) : NULL;
 
-    if (part.size == 0 && move->part != SAVED) {
+    if (part.size == 0 && move->part != PART_SAVED) {
         part_missing(emulator, SWTPM_RESULT_NO_SUCH_STATE);
     } else if (trouble) {
         refuse(emulator,
@@ -191,7 +189,7 @@ static void part_came(Emulator *emulator)
 
 void tpm_emulator_part_replied(Emulator *emulator, uint32_t result)
 {
-    if (result == SWTPM_RESULT_NO_SUCH_STATE && emulator->move.part == SAVED) {
+    if (result == SWTPM_RESULT_NO_SUCH_STATE && emulator->move.part == PART_SAVED) {
         next_part(emulator);
     } else if (result != 0) {
         part_missing(emulator, result);
@@ -218,9 +216,9 @@ TPMState tpm_emulator_get_state(const Emulator *emulator, const EmulatorMove *mo
 
     return (TPMState){
         .size = sizeof(TPMState),
-        .permanent = blob(move, PERMANENT, 0),
-        .volatile_state = blob(move, VOLATILE, flags),
-        .saved = blob(move, SAVED, 0),
+        .permanent = blob(move, PART_PERMANENT, 0),
+        .volatile_state = blob(move, PART_VOLATILE, flags),
+        .saved = blob(move, PART_SAVED, 0),
         .writer = move->writer,
     };
 }
@@ -275,10 +273,11 @@ static GError *wrong_flags(Emulator *emulator)
                                   is_1_2 ? "1.2" : "2.0", is_1_2 ? "2.0" : "1.2");
     }
     if (flags & ~FLAGS_KNOWN || !(flags & (FLAG_1_2 | FLAG_2_0)) ||
-        (incoming_part(emulator, PERMANENT)->flags | incoming_part(emulator, SAVED)->flags) &
+        (incoming_part(emulator, PART_PERMANENT)->flags |
+         incoming_part(emulator, PART_SAVED)->flags) &
             ~FLAGS_OF_SWTPM) {
         return wrong_part(
-            emulator, VOLATILE, TPM_ERROR_STATE_DAMAGED,
+            emulator, PART_VOLATILE, TPM_ERROR_STATE_DAMAGED,
             "has flags that this library does not know; it may be that of a later one");
     }
     return NULL;
@@ -287,15 +286,15 @@ static GError *wrong_flags(Emulator *emulator)
 /* What is to be known before anything is sent. */
 static GError *check_incoming(Emulator *emulator)
 {
-    if (incoming_part(emulator, PERMANENT)->size == 0) {
-        return wrong_part(emulator, PERMANENT, TPM_ERROR_STATE_DAMAGED,
+    if (incoming_part(emulator, PART_PERMANENT)->size == 0) {
+        return wrong_part(emulator, PART_PERMANENT, TPM_ERROR_STATE_DAMAGED,
                           "is not there: swtpm would make a TPM whose seeds everybody knows");
     }
-    if (incoming_part(emulator, VOLATILE)->size == 0) {
-        return wrong_part(emulator, VOLATILE, TPM_ERROR_STATE_DAMAGED,
+    if (incoming_part(emulator, PART_VOLATILE)->size == 0) {
+        return wrong_part(emulator, PART_VOLATILE, TPM_ERROR_STATE_DAMAGED,
                           "is not there: the guest's TPM would lose its PCRs");
     }
-    for (unsigned part = PERMANENT; part <= SAVED; part++) {
+    for (unsigned part = PART_PERMANENT; part <= PART_SAVED; part++) {
         const TPMStateBlob *given = incoming_part(emulator, part);
         TPMError code;
         const char *trouble = given->size > 0 ? tpm_emulator_blob_trouble(given, &code) : NULL;
@@ -311,6 +310,7 @@ bool tpm_emulator_begin_load(Emulator *emulator, const TPMState *state)
 {
     tpm_emulator_move_clear(emulator);
     emulator->move.kind = MOVE_LOAD;
+    emulator->move.was_powered = emulator->powered;
     emulator->move.incoming = tpm_state_copy(state);
     GError *obstacle = incapable(emulator);
 
@@ -324,7 +324,7 @@ bool tpm_emulator_begin_load(Emulator *emulator, const TPMState *state)
 /* The TPM is off and has its buffer. */
 void tpm_emulator_load_parts(Emulator *emulator)
 {
-    emulator->move.part = PERMANENT;
+    emulator->move.part = PART_PERMANENT;
     if (tpm_emulator_can_tell(emulator)) {
         emulator->step = STEP_GET_INFO;
     } else {
@@ -340,8 +340,8 @@ void tpm_emulator_load_described(Emulator *emulator)
 /* Is it a TPM 1.2 between TPM_SaveState and whatever comes next? */
 static bool is_asleep(const Emulator *emulator)
 {
-    return emulator->version == TPM_VERSION_1_2 && incoming_part(emulator, SAVED)->size > 0 &&
-           incoming_part(emulator, VOLATILE)->flags & FLAG_STARTED;
+    return emulator->version == TPM_VERSION_1_2 && incoming_part(emulator, PART_SAVED)->size > 0 &&
+           incoming_part(emulator, PART_VOLATILE)->flags & FLAG_STARTED;
 }
 
 void tpm_emulator_set_part(Emulator *emulator)
@@ -349,7 +349,7 @@ void tpm_emulator_set_part(Emulator *emulator)
     static const TPMStateBlob none = { NULL, 0, 0 }; /* nor what may be stored of another TPM */
     unsigned number = emulator->move.part;
     const TPMStateBlob *part =
-        number == VOLATILE && is_asleep(emulator) ? &none : incoming_part(emulator, number);
+        number == PART_VOLATILE && is_asleep(emulator) ? &none : incoming_part(emulator, number);
 
     emulator->blobs_given = true;
     tpm_emulator_request_set(emulator, SWTPM_BLOB_PERMANENT + number, part->flags & FLAGS_OF_SWTPM,
@@ -360,7 +360,7 @@ void tpm_emulator_part_set(Emulator *emulator)
 {
     EmulatorMove *move = &emulator->move;
 
-    if (++move->part > SAVED || incoming_part(emulator, move->part)->size == 0) {
+    if (++move->part > PART_SAVED || incoming_part(emulator, move->part)->size == 0) {
         emulator->step = STEP_INIT;
     }
 }
@@ -391,7 +391,7 @@ void tpm_emulator_blobs_dropped(Emulator *emulator, uint32_t result)
 static char *incoming_form(const Emulator *emulator)
 {
     size_t size;
-    const void *content = tpm_emulator_blob_content(incoming_part(emulator, PERMANENT), &size);
+    const void *content = tpm_emulator_blob_content(incoming_part(emulator, PART_PERMANENT), &size);
 
     return content ? tpm_info_form(content, size) : g_strdup("");
 }
@@ -410,7 +410,11 @@ void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t
         emulator->move.incoming->writer, form, own, message, is_set ? " of the part " : "", part,
         result, is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
 
-    bool was_there = emulator->powered || emulator->step == STEP_INIT;
+    tpm_emulator_load_fails(emulator, error, emulator->powered || emulator->step == STEP_INIT);
+}
+
+void tpm_emulator_load_fails(Emulator *emulator, GError *error, bool was_there)
+{
     bool keeps = !tpm_swtpm_peer_comes_again(emulator->peer) && !emulator->outgoing;
 
     if (was_there && keeps) {

@@ -29,7 +29,12 @@
 #define SIZES    STOP, OK, GET_SIZE, SIZE_4096, STOP, OK, SET_SIZE, SIZE_4096
 #define SETS     SET_PERM, OK, SET_VOL, OK
 #define INIT_1   "c? 00000002 00000001"
-#define LOADED   SIZES, SETS, INIT_1, OK, GET_EST, CLEAR
+#define STORED   INIT_1, OK, GET_PERM, PERM
+#define LOADED   SIZES, SETS, STORED, GET_EST, CLEAR
+
+/* What is stored is not what was given. */
+#define OTHER_PERM "c! 00000000 00000000 00000017 00000017 " PERM_HEAD "07 0001 00000001 ee"
+#define NO_ROOM    "c! 00000009"
 
 /* What libtpms must refuse, so that it drops what it was given. */
 #define DROP                                                                                       \

@@ -273,10 +273,10 @@ static void test_a_refusal_tells_of_both_tpms(void **state)
 static void test_a_state_is_loaded_after_the_question(void **state)
 {
     g_autofree char *all = say_all(TARGET);
-    const char *const script[] = {
-        SHAKE("7fbf"), SIZES, ASK_TARGET("00000000"), all,      SETS,    INIT_1, OK,
-        GET_EST,       CLEAR, AT_LOCALITY0,           RESPONSE, GOODBYE, NULL
-    };
+    const char *const script[] = { SHAKE("7fbf"), SIZES,   ASK_TARGET("00000000"),
+                                   all,           SETS,    STORED,
+                                   GET_EST,       CLEAR,   AT_LOCALITY0,
+                                   RESPONSE,      GOODBYE, NULL };
     static EmulatorTest test;
     TPMState given = some_state(0);
 

@@ -20,9 +20,9 @@ static void load(EmulatorTest *test, const TPMState *state)
 
 static void test_a_state_is_loaded_in_place_of_the_first_start(void **state)
 {
-    static const char *const script[] = { SHAKE("3fbf"), SIZES,   SETS,    SET_SAVE, OK,
-                                          INIT_1,        OK,      GET_EST, CLEAR,    AT_LOCALITY0,
-                                          RESPONSE,      GOODBYE, NULL };
+    static const char *const script[] = { SHAKE("3fbf"), SIZES,   SETS,  SET_SAVE,     OK,
+                                          STORED,        GET_EST, CLEAR, AT_LOCALITY0, RESPONSE,
+                                          GOODBYE,       NULL };
     static EmulatorTest test;
     TPMState given = some_state(0);
 
@@ -43,8 +43,7 @@ static void test_flags_of_a_blob_go_back_to_swtpm(void **state)
                                           OK,
                                           "c? 0000000d 00000002 00000002 00000017 " VOL_BLOB,
                                           OK,
-                                          INIT_1,
-                                          OK,
+                                          STORED,
                                           GET_EST,
                                           CLEAR,
                                           GOODBYE,
@@ -66,8 +65,7 @@ static void test_a_loaded_tpm_is_known_again(void **state)
     static const char *const script[] = { SHAKE("3fbf"),
                                           SIZES,
                                           SETS,
-                                          INIT_1,
-                                          OK,
+                                          STORED,
                                           GET_EST,
                                           "c! 00000000 01 000000",
                                           "c? 0000000b 04000000",
@@ -140,8 +138,8 @@ static void test_a_tpm_with_an_open_sequence_is_known_after_it(void **state)
 
 static void test_a_target_waits_for_its_storage(void **state)
 {
-    static const char *const script[] = { SHAKE_LOCKING, SIZES, LOCK,    OK,  SETS, INIT_1, OK,
-                                          GET_EST,       CLEAR, GOODBYE, NULL };
+    static const char *const script[] = { SHAKE_LOCKING, SIZES,   LOCK,  OK,      SETS,
+                                          STORED,        GET_EST, CLEAR, GOODBYE, NULL };
     static EmulatorTest test;
     TPMState given = some_state(0);
 
@@ -155,10 +153,9 @@ static void test_a_target_waits_for_its_storage(void **state)
 /* It waits for the lock before it answers the first part. */
 static void test_a_part_may_take_as_long_as_the_lock(void **state)
 {
-    static const char *const script[] = {
-        SHAKE_LOCKING, SIZES, LOCK,    OK,    SET_PERM, "wait", OK, SET_VOL, OK,
-        INIT_1,        OK,    GET_EST, CLEAR, GOODBYE,  NULL
-    };
+    static const char *const script[] = { SHAKE_LOCKING, SIZES, LOCK,    OK,  SET_PERM,
+                                          "wait",        OK,    SET_VOL, OK,  STORED,
+                                          GET_EST,       CLEAR, GOODBYE, NULL };
     static EmulatorTest test;
     TPMState given = some_state(0);
 
@@ -188,10 +185,9 @@ static TPMStateBlob largest_part(void)
 
 static void test_a_large_part_is_sent_as_there_is_room(void **state)
 {
-    static const char *const script[] = {
-        SHAKE("3fbf"), SIZES, SET_PERM, OK,  "wait", "c drain 524304", OK, INIT_1, OK,
-        GET_EST,       CLEAR, GOODBYE,  NULL
-    };
+    static const char *const script[] = { SHAKE("3fbf"),    SIZES, SET_PERM, OK,      "wait",
+                                          "c drain 524304", OK,    STORED,   GET_EST, CLEAR,
+                                          GOODBYE,          NULL };
     static EmulatorTest test;
     TPMState given = some_state(0);
     TPMStateBlob large = largest_part();
@@ -235,11 +231,10 @@ static TPMState state_1_2(uint32_t flags)
 /* No command of the library's own follows TPM_SaveState: it would undo that. */
 static void test_a_tpm_that_saved_its_state_is_woken_and_put_to_sleep(void **state)
 {
-    static const char *const script[] = { SHAKE_1_2,  SIZES,       SET_PERM,      OK,
-                                          HIDE_VOL,   OK,          SET_SAVE,      OK,
-                                          INIT_1,     OK,          STARTUP_STATE, SUCCESS_1_2,
-                                          SAVE_STATE, SUCCESS_1_2, GET_EST,       CLEAR,
-                                          GOODBYE,    NULL };
+    static const char *const script[] = {
+        SHAKE_1_2,     SIZES,       SET_PERM,   OK,          HIDE_VOL, OK,    SET_SAVE, OK,  STORED,
+        STARTUP_STATE, SUCCESS_1_2, SAVE_STATE, SUCCESS_1_2, GET_EST,  CLEAR, GOODBYE,  NULL
+    };
     static EmulatorTest test;
     TPMState given = state_1_2(FLAG_USED | FLAG_STARTED);
 
@@ -253,8 +248,8 @@ static void test_a_tpm_that_saved_its_state_is_woken_and_put_to_sleep(void **sta
 /* It has its power again, and its guest is about to start it. */
 static void test_a_tpm_that_was_not_started_since_is_left_alone(void **state)
 {
-    static const char *const script[] = { SHAKE_1_2, SIZES,   SETS,  SET_SAVE, OK,  INIT_1,
-                                          OK,        GET_EST, CLEAR, GOODBYE,  NULL };
+    static const char *const script[] = { SHAKE_1_2, SIZES,   SETS,  SET_SAVE, OK,
+                                          STORED,    GET_EST, CLEAR, GOODBYE,  NULL };
     static EmulatorTest test;
     TPMState given = state_1_2(0);
 
@@ -267,10 +262,9 @@ static void test_a_tpm_that_was_not_started_since_is_left_alone(void **state)
 
 static void test_one_that_does_not_wake_is_refused_by_name(void **state)
 {
-    static const char *const script[] = { SHAKE_1_2, SIZES, SET_PERM,      OK,
-                                          HIDE_VOL,  OK,    SET_SAVE,      OK,
-                                          INIT_1,    OK,    STARTUP_STATE, FAILURE_1_2,
-                                          "c eof",   NULL };
+    static const char *const script[] = { SHAKE_1_2,   SIZES,    SET_PERM, OK,     HIDE_VOL,
+                                          OK,          SET_SAVE, OK,       STORED, STARTUP_STATE,
+                                          FAILURE_1_2, "c eof",  NULL };
     static EmulatorTest test;
     TPMState given = state_1_2(FLAG_USED | FLAG_STARTED);
 
@@ -281,6 +275,73 @@ static void test_one_that_does_not_wake_is_refused_by_name(void **state)
     assert_contains(test.client.move_error, "cannot go on with what TPM_SaveState has saved, in a "
                                             "state that swtpm of old wrote: its TPM answers 99h "
                                             "with code 9h");
+    emulator_test_end(&test);
+}
+
+/* ---- is it stored? ---- */
+
+/* Encrypted, or by a later libtpms; what a TPM that runs can show is that there is room. */
+static void test_what_is_stored_in_another_form_is_tried_with_the_volatile_part(void **state)
+{
+    static const char *const script[] = { SHAKE("3fbf"), SIZES,      SETS,    INIT_1, OK,
+                                          GET_PERM,      OTHER_PERM, GET_VOL, VOL,    GET_EST,
+                                          CLEAR,         GOODBYE,    NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    load(&test, &given);
+    emulator_test_end(&test);
+}
+
+/* It would be another TPM at its next start. What starts is what is stored. */
+static void refuse_unstored(const char *const *script, const char *words)
+{
+    static EmulatorTest test;
+    TPMState given = some_state(FLAG_USED | FLAG_STARTED);
+
+    emulator_test_connect(&test, script);
+    emulator_test_bind(&test);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, "could not store the TPM's state");
+    assert_contains(test.client.move_error, words);
+    assert_int_equal(test.client.move_code, TPM_ERROR_IO);
+    assert_true(backend_client_start(&test.client, TPM_BUFFER_SIZE_COMMON));
+    emulator_test_end(&test);
+}
+
+static void test_a_tpm_that_is_not_stored_is_refused(void **state)
+{
+    static const char *const full[] = { SHAKE("3fbf"), SIZES,       SETS,    INIT_1, OK, GET_PERM,
+                                        OTHER_PERM,    GET_VOL,     NO_ROOM, STOP,   OK, "c eof",
+                                        "accept",      READY_AGAIN, GOODBYE, NULL };
+    static const char *const gone[] = { SHAKE("3fbf"), SIZES,       SETS,    INIT_1, OK,
+                                        GET_PERM,      NO_SAVE,     STOP,    OK,     "c eof",
+                                        "accept",      READY_AGAIN, GOODBYE, NULL };
+
+    (void)state;
+    refuse_unstored(full, "with result 9h of the volatile part; see that its directory has room");
+    refuse_unstored(gone, "with result 800h of the permanent part");
+}
+
+/* What it had in its memory went with the STOP before the parts. */
+static void test_what_a_tpm_that_makes_room_in_vain_has_lost_is_told(void **state)
+{
+    static const char *const script[] = { READY,   SET_LOC("00"), OK,   STARTED,  SIZES,
+                                          SETS,    INIT_1,        OK,   GET_PERM, OTHER_PERM,
+                                          GET_VOL, NO_ROOM,       STOP, OK,       "c eof",
+                                          NULL };
+    static EmulatorTest test;
+    TPMState given = some_state(0);
+
+    (void)state;
+    emulator_test_start(&test, script);
+    emulator_test_startup_tpm(&test, 1);
+    assert_false(backend_client_load(&test.client, TPM_BUFFER_SIZE_COMMON, &given));
+    assert_contains(test.client.move_error, "What is stored there is the TPM of before, and what "
+                                            "was in its memory alone is lost");
     emulator_test_end(&test);
 }
 
@@ -533,6 +594,9 @@ int main(void)
         cmocka_unit_test(test_a_tpm_that_saved_its_state_is_woken_and_put_to_sleep),
         cmocka_unit_test(test_a_tpm_that_was_not_started_since_is_left_alone),
         cmocka_unit_test(test_one_that_does_not_wake_is_refused_by_name),
+        cmocka_unit_test(test_what_is_stored_in_another_form_is_tried_with_the_volatile_part),
+        cmocka_unit_test(test_a_tpm_that_is_not_stored_is_refused),
+        cmocka_unit_test(test_what_a_tpm_that_makes_room_in_vain_has_lost_is_told),
         cmocka_unit_test(test_what_is_refused_is_told_in_words),
         cmocka_unit_test(test_a_permanent_part_with_nothing_in_it_is_not_sent),
         cmocka_unit_test(test_a_smaller_buffer_than_the_guests_is_refused),
