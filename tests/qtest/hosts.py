@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two hosts with a wire between them: network namespaces, in one of which a test runs itself."""
+import argparse
 import dataclasses
 import os
+import secrets
 import shutil
 import subprocess
 import sys
+import time
 
 import harness
-from harness import Skip, wait_for
+from harness import Skip, Tap, wait_for
 
 # Of its own a test has the network, and what it mounts.
 NAMESPACES = ['unshare', '--user', '--map-root-user', '--net', '--mount']
@@ -63,11 +66,11 @@ class Hosts:
             raise
 
     def cut(self):
-        """What is sent from now on does not arrive."""
-        _run(['ip', 'link', 'set', 'w0', 'down'])
+        """What the first host sends from now on does not arrive, and it is not told so."""
+        _run([*self.all[1].prefix, 'ip', 'link', 'set', 'w1', 'down'])
 
     def mend(self):
-        _run(['ip', 'link', 'set', 'w0', 'up'])
+        _run([*self.all[1].prefix, 'ip', 'link', 'set', 'w1', 'up'])
 
     def close(self):
         harness.end_process(self.holder)
@@ -77,3 +80,28 @@ class Hosts:
 
     def __exit__(self, *_):
         self.close()
+
+
+def main(description, tests):
+    """Run tests, each a name, a function of the machine's program, the hosts and a seed, and more
+    arguments of it. Returns the status."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--machine', required=True, help='the machine under test')
+    parser.add_argument('--only', help='of which tests the name has this in it')
+    arguments = parser.parse_args()
+    try:
+        enter()
+    except Skip as skip:
+        print(f'1..0 # SKIP {skip}')
+        return 0
+    program = os.path.abspath(arguments.machine)
+    seed = os.environ.get('TPMDEV_TEST_SEED') or str(secrets.randbits(32))
+    print(f'# TPMDEV_TEST_SEED={seed} repeats it')
+    tap = Tap()
+    with Hosts() as hosts:
+        for name, function, *rest in tests:
+            if not arguments.only or arguments.only in name:
+                begin = time.monotonic()
+                tap.run(name, function, program, hosts, seed, *rest)
+                print(f'# {time.monotonic() - begin:.2f} s')
+    return tap.done()

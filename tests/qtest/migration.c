@@ -10,7 +10,6 @@
 #include "transport.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #define TIMEOUT_DEFAULT_MS 60000
 #define NS_PER_MS          G_GINT64_CONSTANT(1000000)
@@ -25,13 +24,15 @@ static const char answer_loaded[] = "loaded";
 static const char answer_failed[] = "failed ";
 static const char answer_go[] = "go";
 
+static const char source_has_left[] = "the source has left and kept its guest";
+
 struct Migration {
     Machine *machine;
     RunStatus run;
     MigrationStatus status;
     char *failure;
     int64_t timeout_ms;
-    GHashTable *fds; /* names to descriptors */
+    FdNames *fds;
 
     Transport *transport;
     bool incoming;
@@ -295,14 +296,8 @@ static gboolean on_deadline(gpointer opaque)
 static int take_fd(void *opaque, const char *name)
 {
     Migration *migration = opaque;
-    gpointer value;
-    gpointer key;
 
-    if (!g_hash_table_steal_extended(migration->fds, name, &key, &value)) {
-        return -1;
-    }
-    g_free(key);
-    return GPOINTER_TO_INT(value);
+    return fd_names_take(migration->fds, name);
 }
 
 static bool check_start(const Migration *migration, GError **error)
@@ -401,11 +396,25 @@ static void destination_complete(Migration *migration)
     set_status(migration, MIGRATION_COMPLETED);
 }
 
+/*
+ * The TPM that is here is not given up for a guest that does not come: the stream of one that has
+ * stayed can be here to the last byte.
+ */
+static bool source_waits(const Migration *migration, GError **error)
+{
+    if (migration->scan.wants_answer && transport_has_peer_left(migration->transport)) {
+        g_set_error(error, MACHINE_ERROR, 0, "%s", source_has_left);
+        return false;
+    }
+    return true;
+}
+
 static void load(Migration *migration)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!machine_state_load(migration->machine, migration->stream->data, migration->scan.at,
+    if (!source_waits(migration, &error) ||
+        !machine_state_load(migration->machine, migration->stream->data, migration->scan.at,
                             migration->timeout_ms * NS_PER_MS, &migration->has_run, &error)) {
         destination_fail(migration, error);
         return;
@@ -464,12 +473,16 @@ static void on_destination_ended(void *opaque, const GError *error)
     Migration *migration = opaque;
     g_autoptr(GError) own = NULL;
 
-    if (error) {
+    if (migration->scan.complete) {
+        g_set_error(&own, MACHINE_ERROR, 0, "%s%s", source_has_left,
+                    machine_tpm(migration->machine)
+                        ? ", after its TPM was loaded: the TPM here is a copy of that now, and "
+                          "what it was before is lost"
+                        : "");
+    } else if (error) {
         own = g_error_copy(error);
     } else {
-        g_set_error(&own, MACHINE_ERROR, 0, "%s",
-                    migration->scan.complete ? "the source has left and kept its guest"
-                                             : "the stream has ended before it was whole");
+        g_set_error(&own, MACHINE_ERROR, 0, "the stream has ended before it was whole");
     }
     destination_fail(migration, own);
 }
@@ -616,19 +629,9 @@ void migration_set_timeout(Migration *migration, int64_t timeout_ms)
     migration->timeout_ms = timeout_ms;
 }
 
-/* ---- descriptors ---- */
-
-void migration_add_fd(Migration *migration, const char *name, int fd)
+FdNames *migration_fds(Migration *migration)
 {
-    migration_close_fd(migration, name);
-    g_hash_table_insert(migration->fds, g_strdup(name), GINT_TO_POINTER(fd));
-}
-
-bool migration_close_fd(Migration *migration, const char *name)
-{
-    int fd = take_fd(migration, name);
-
-    return fd >= 0 && close(fd) == 0;
+    return migration->fds;
 }
 
 /* ---- life ---- */
@@ -642,24 +645,17 @@ Migration *migration_new(Machine *machine, bool stopped)
     migration->autostart = !stopped;
     migration->timeout_ms = TIMEOUT_DEFAULT_MS;
     migration->line = g_string_new(NULL);
-    migration->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    migration->fds = fd_names_new();
     return migration;
 }
 
 void migration_free(Migration *migration)
 {
-    GHashTableIter at;
-    gpointer fd;
-
     if (!migration) {
         return;
     }
     clean_up(migration);
-    g_hash_table_iter_init(&at, migration->fds);
-    while (g_hash_table_iter_next(&at, NULL, &fd)) {
-        close(GPOINTER_TO_INT(fd));
-    }
-    g_hash_table_unref(migration->fds);
+    fd_names_free(migration->fds);
     g_string_free(migration->line, TRUE);
     g_free(migration->failure);
     g_free(migration);

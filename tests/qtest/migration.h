@@ -18,6 +18,7 @@
 #ifndef TESTS_QTEST_MIGRATION_H
 #define TESTS_QTEST_MIGRATION_H
 
+#include "fd-names.h"
 #include "machine.h"
 
 /* QEMU's RunState, those that there are here. */
@@ -91,8 +92,7 @@ uint64_t migration_moved(const Migration *migration);
 int64_t migration_timeout(const Migration *migration);
 void migration_set_timeout(Migration *migration, int64_t timeout_ms);
 
-/* The descriptors that monitors were given, by their names; the migration closes them. */
-void migration_add_fd(Migration *migration, const char *name, int fd);
-bool migration_close_fd(Migration *migration, const char *name);
+/* The descriptors it can be told to use. */
+FdNames *migration_fds(Migration *migration);
 
 #endif /* TESTS_QTEST_MIGRATION_H */

@@ -23,7 +23,7 @@ class Processor:
         self.machine = machine
         self.destination = None
         self.step = IDLE
-        self.stops = 0              # events of this machine that were heard of
+        self.stops = 0             # of this machine's guest that were counted
         self.accesses = 0          # at this step, of this command
         self.before_access = None  # a function that may begin a migration
         self.stopped_at = collections.Counter()
@@ -86,7 +86,8 @@ class Processor:
 
 
 class MovingTis(Tis):
-    """A driver that tells the processor what it is at. It accesses the FIFO by one or four bytes."""
+    """A driver that tells the processor what it is at. The FIFO is accessed by four bytes, and by
+    one at the end."""
 
     STEPS = STEPS
 

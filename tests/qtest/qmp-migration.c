@@ -331,7 +331,7 @@ static bool on_getfd(Qmp *qmp, Channel *channel, JsonObject *arguments, JsonBuil
         g_set_error(error, MACHINE_ERROR, 0, "No file descriptor supplied via SCM_RIGHTS");
         return false;
     }
-    migration_add_fd(qmp_migration(qmp), name, fd);
+    fd_names_add(migration_fds(qmp_migration(qmp)), name, fd);
     return done(builder, true);
 }
 
@@ -341,7 +341,7 @@ static bool on_closefd(Qmp *qmp, Channel *channel, JsonObject *arguments, JsonBu
     const char *name = json_object_get_string_member(arguments, "fdname");
 
     (void)channel;
-    if (!migration_close_fd(qmp_migration(qmp), name)) {
+    if (!fd_names_close(migration_fds(qmp_migration(qmp)), name)) {
         g_set_error(error, MACHINE_ERROR, 0, "File descriptor named '%s' not found", name);
         return false;
     }

@@ -250,6 +250,14 @@ bool transport_is_two_way(const Transport *transport)
     return transport->is_socket;
 }
 
+bool transport_has_peer_left(const Transport *transport)
+{
+    char byte;
+    ssize_t n = transport->is_socket ? recv(transport->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 uint64_t transport_moved(const Transport *transport)
 {
     return transport->moved;

@@ -49,6 +49,9 @@ void transport_free(Transport *transport);
 /* Who reads can answer on it. Known once it is opened. */
 bool transport_is_two_way(const Transport *transport);
 
+/* Of one that is two-way: has the other side closed it? What it has sent is taken then. */
+bool transport_has_peer_left(const Transport *transport);
+
 /* Bytes to be sent, which are copied. */
 void transport_send(Transport *transport, const void *data, size_t size);
 

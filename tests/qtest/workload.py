@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A guest program that works with its TPM 2.0 without a pause, and knows what each response has to
-be: it works out the same by itself. A command that is lost, or carried out twice, shows in a PCR, a
-counter, the nonces of a session or the number of a context, if not at once, then when it is over."""
+be: it works out the same by itself. A command that is lost, or carried out twice, shows in a PCR,
+in a counter, in the nonces of a session or in the number of a context, at the latest at the end."""
 import hashlib
 import hmac
 
