@@ -94,7 +94,7 @@ const char *tpm_swtpm_result_name(uint32_t result)
     case 0x03:
         return "bad parameter";
     case 0x09:
-        return "operation failed; is its state in use by another swtpm?";
+        return "operation failed; is its state in use by another swtpm, or its disk full?";
     case 0x0A:
         return "unknown message, or not possible in the TPM's present state";
     case 0x0D:

@@ -74,14 +74,17 @@ class Journey(contextlib.ExitStack):
         host = next(host for host in self.hosts.all if host != self.here.host)
         return self.station(host, '-incoming', f'tcp:{host.address}:0', **how)
 
-    def begin(self, uri, step, then=None):
-        """Migrate at one of the next accesses of a step, and do something before that access."""
+    def begin(self, uri, step, first=None, then=None):
+        """Migrate at one of the next accesses of a step, and do something before and after that,
+        all before the access."""
         nth = self.rng.randrange(REACH.get(step, 1))
 
         def before_access():
             if self.processor.step != step or self.processor.accesses < nth:
                 return
             self.processor.before_access = None
+            if first:
+                first()
             execute(self.here.machine, 'migrate', uri=uri)
             if then:
                 then()
@@ -106,7 +109,7 @@ class Journey(contextlib.ExitStack):
         """`stand_still`: until the guest is stopped, else it goes on meanwhile."""
         self.work(self.rng.randrange(20))
         self.processor.destination = destination.machine
-        self.begin(destination.uri(), step, self.is_stopped if stand_still else None)
+        self.begin(destination.uri(), step, then=self.is_stopped if stand_still else None)
         self.work_until(lambda: self.processor.machine is destination.machine, 'arrival')
         self.work()
         wait_status(self.here.machine, 'completed')

@@ -30,16 +30,12 @@ def nothing(*_):
     pass
 
 
-def send_signal(process, number):
-    os.kill(process.pid, number)
-
-
 def stop(process):
-    send_signal(process, signal.SIGSTOP)
+    process.send_signal(signal.SIGSTOP)
 
 
 def go_on(process):
-    send_signal(process, signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
 
 
 def set_timeout(machine, milliseconds=PATIENCE_MS):
@@ -66,12 +62,13 @@ def is_taken(journey, destination):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """`before` the migration, when it has `begun`, and `after` it has failed: what is done then
-    with a journey and a destination."""
+    """Long `before` the migration, `at` its begin, when it has `begun`, and `after` it has failed:
+    what is done then with a journey and a destination."""
 
     name: str
     reason: str                       # why it failed, as the source tells; '': it was cancelled
     before: typing.Callable = nothing
+    at: typing.Callable = nothing
     begun: typing.Callable = nothing
     after: typing.Callable = nothing
     said: str = ''                    # what the destination ends with, if it does by itself
@@ -161,11 +158,25 @@ def mended(journey, _):
     journey.hosts.mend()
 
 
+def unwritable(journey, _):
+    path = os.path.join(journey.here.path, 'state')
+    for options in (['--bind', path], ['-o', 'remount,bind,ro']):
+        subprocess.run(['mount', *options, path], check=True)
+
+
+def writable_again(journey, _):
+    """Before the guest has its TPM write to it."""
+    wait_for(lambda: status(journey.here.machine) == 'failed', 'failure')
+    subprocess.run(['umount', '--lazy', os.path.join(journey.here.path, 'state')], check=True)
+
+
 LEFT = 'the source has left and kept its guest'
 COPIED = LEFT + ', after its TPM was loaded: the TPM here is a copy of that now'
 HUNG = f'nothing has happened for {PATIENCE_MS} ms'
 
 CASES = [
+    Case('the disk of the source cannot be written', 'or its disk full?', at=unwritable,
+         begun=writable_again, said='the stream has ended before it was whole'),
     Case('the destination is gone', 'Connection refused', before=gone),
     Case('the destination is killed before it has read', 'Connection reset', before=stopped,
          begun=killed_unread),
@@ -308,6 +319,7 @@ def fails(program, hosts, seed, case):
         case.before(journey, destination)
         steps = [step for step in journey.driver.STEPS if step != EXECUTING or case.reason != HUNG]
         journey.begin(uri, journey.rng.choice(steps),
+                      lambda: case.at(journey, destination),
                       lambda: case.begun(journey, destination))
         journey.work_until(lambda: has_failed(journey), 'end of the migration')
         check_failure(journey, case)
