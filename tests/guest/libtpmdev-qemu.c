@@ -13,9 +13,10 @@
  * It is the test suite's way to real firmware and kernels, and how a user of QEMU can try the
  * library today; README.rst tells more.
  *
- * Threads. QEMU calls the register accesses and hypercalls on a vCPU's thread and all else on its
- * main thread, always with its big lock held; the library's I/O runs on QEMU's main loop, which
- * holds the lock too. So every callback of the library arrives with the lock held.
+ * Threads. QEMU calls the register accesses and hypercalls on a vCPU's thread, saves on one of its
+ * own, and calls all else on its main thread, always with its big lock held; the library's I/O runs
+ * on QEMU's main loop, which holds the lock too. So every callback of the library arrives with the
+ * lock held.
  *
  * Neighbours: qemu-api.c finds QEMU's functions; qemu-options.c reads the plugin's arguments;
  * qemu-target.c gets the device into the machine; hw/tpm/device.c has the registers.

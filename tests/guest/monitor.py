@@ -5,7 +5,7 @@ import os
 import socket
 import time
 
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 
 class MonitorError(Exception):

@@ -603,6 +603,9 @@ static void test_a_machine_with_too_many_commands_keeps_qemus(void **state)
     assert_int_equal(descriptions[1]->after_load(NULL, 1), 0);
     assert_ptr_equal(entries[LOADER].data, qemus);
     assert_int_equal(entries[LOADER].size, qemus_size);
+    make_qemus(14, true); /* and a later one, with fewer, has ours */
+    assert_int_equal(descriptions[1]->after_load(NULL, 1), 0);
+    assert_file(14);
 }
 
 static void test_hooks_that_cannot_be_registered_are_told(void **state)
