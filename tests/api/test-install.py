@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The library as installed: what is there, and the embedding program built against it.
+"""The library as installed: what is there, and the programs of docs/examples built against it.
 
 usage: test-install.py SOURCE_ROOT BUILD_ROOT PREFIX LIBDIR CFLAGS...
 
@@ -21,7 +21,9 @@ SOURCE_ROOT, BUILD_ROOT, PREFIX, LIBDIR, *CFLAGS = sys.argv[1:]
 VERSION = os.environ["VERSION"]
 CC = shlex.split(os.environ["CC"])
 MESON = shlex.split(os.environ["MESON"])
-EXAMPLE = pathlib.Path(SOURCE_ROOT) / "docs/examples/hello-tpm.c"
+EXAMPLES = pathlib.Path(SOURCE_ROOT) / "docs/examples"
+EXAMPLE = EXAMPLES / "hello-tpm.c"
+MOVE_EXAMPLE = EXAMPLES / "move-tpm.c"
 LEVELS = ["interrupt line of tpm0 is high", "interrupt line of tpm0 is low"]
 
 
@@ -49,8 +51,8 @@ class Installation:
         output, problems = run(["pkg-config", *arguments, "libtpmdev"], env=self.environment)
         return shlex.split(output) if not problems else problems
 
-    def build(self, output, libs):
-        return run([*CC, *CFLAGS, "-Wall", "-Werror", EXAMPLE, *libs, "-o", output])[1]
+    def build(self, output, libs, example=EXAMPLE):
+        return run([*CC, *CFLAGS, "-Wall", "-Werror", example, *libs, "-o", output])[1]
 
 
 def check_files(installation):
@@ -118,6 +120,27 @@ def check_example_errors(installation, program):
     return problems
 
 
+def last_words(output):
+    """{where: how the response to TPM2_PCR_Read ends} of what move-tpm prints."""
+    return dict(re.findall("^(.*), TPM2_PCR_Read: (.*)$", output, re.M))
+
+
+def check_move(installation, program, directory, wanted_status, wanted_at, wanted_error):
+    """The PCR is the same at the end, and has a value, wherever the TPM is then."""
+    source = installation.folder / f"{program.name}-{wanted_status}-source"
+    source.mkdir()
+    status, output, errors = run_example(installation, program, source, directory)
+    seen = last_words(output)
+    problems = []
+    if status != wanted_status or wanted_error not in errors or bool(errors) != bool(wanted_error):
+        problems.append(f"status {status}, errors {errors!r}")
+    if list(seen) != ["source", wanted_at] or len(set(seen.values())) != 1:
+        problems.append(f"the PCR is {seen}")
+    if set(seen.values()) & {"...00000000", "...ffffffff"}:
+        problems.append("nothing was measured into the PCR")
+    return problems
+
+
 def check_needed(program, wanted):
     output, problems = run([os.environ["READELF"], "-d", program])
     found = "[libtpmdev.so.0]" in output
@@ -142,6 +165,18 @@ def main():
         tap.result("it needs the shared library", check_needed(shared, True))
         tap.result("it prints random bytes", check_example(installation, shared))
         tap.result("it says what is wrong", check_example_errors(installation, shared))
+
+        move = installation.folder / "move"
+        target = installation.folder / "move-target"
+        target.mkdir()
+        tap.result("the program that moves a TPM builds",
+                   installation.build(move, installation.pkg_config("--cflags", "--libs"),
+                                      MOVE_EXAMPLE))
+        tap.result("it moves the TPM to another process",
+                   check_move(installation, move, target, 0, "destination", ""))
+        tap.result("when the destination cannot load, the TPM goes on at the source",
+                   check_move(installation, move, installation.folder / "nowhere", 1,
+                              "source again", "nowhere"))
 
         static = installation.folder / "hello-static"
         libs = installation.pkg_config("--cflags", "--libs", "--static")
