@@ -58,4 +58,9 @@ int64_t tpm_device_deadline_us(int64_t timeout_ns);
 /* Set the interrupt line's level; with the lock held. */
 void tpm_device_set_irq(TPMDevice *device, bool level);
 
+/* ---- device-properties.c: what it is; saved, and held against what was saved ---- */
+
+void tpm_device_properties_save(const TPMDevice *device, TPMStateWriter *writer);
+bool tpm_device_properties_check(const TPMDevice *device, TPMStateReader *reader, GError **error);
+
 #endif /* TPM_DEVICE_INTERNAL_H */

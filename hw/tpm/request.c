@@ -419,7 +419,7 @@ static void on_moved(void *client, const TPMState *saved, const GError *error)
     device->request.busy = BUSY_NOT;
     /* A state that came too late was not handed out, and the TPM is to know that. */
     device->request.resume_wanted |= saved && !device->move.wanted;
-    tpm_move_ended(&device->move, saved, error);
+    tpm_move_answered(&device->move, saved, error);
     g_cond_broadcast(&device->request.answered);
     tpm_device_leave(device);
 }
