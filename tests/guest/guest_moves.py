@@ -248,10 +248,12 @@ def destination_gone(run, machine):
 def destination_refuses(run, machine):
     """Its TPM is of the other version; for a CRB device, which has one alone, the device differs."""
     path = os.path.join(run.directory, "other.sock")
-    changes, what = {"tpm": "1.2" if run.args.tpm == "2.0" else "2.0"}, "tpm-version"
+    changes = {"tpm": "1.2" if run.args.tpm == "2.0" else "2.0"}
+    what = f"TPM {run.args.tpm} and this device has a TPM {changes['tpm']}"
     if run.args.device == "tpm-crb":
-        changes, what = {"properties": f"{run.args.properties},localities=on".strip(",")}, "localities"
-    expected = f"saved TPM device state is that of a device with {what}="
+        changes = {"properties": f"{run.args.properties},localities=on".strip(",")}
+        what = "device with localities="
+    expected = f"saved TPM device state is that of a {what}"
     with Machine(run, "other", ["-incoming", "defer"], state=None, **changes) as other:
         other.execute("migrate_incoming", uri=f"unix:{path}")
         status = machine.migrate(f"unix:{path}", return_path=True)

@@ -129,7 +129,7 @@ def another_tpm(args, directory):
         source.quit()
     with Qemu(args, directory, "tpmdev=null", "-incoming", f"exec:cat <{saved}") as destination:
         status, said = destination.ended()
-        expected = "libtpmdev-qemu: saved TPM device state is that of a device with tpm-version=1"
+        expected = "libtpmdev-qemu: saved TPM device state is that of a TPM 1.2 and this device has a TPM"
         check(status == 1 and expected in said, f"{status}: {said}")
 
 
