@@ -100,7 +100,7 @@ static void do_job(FaultTPM *fault, Job job)
         /* The flag tpmEstablished is kept by the backend in front, or known by the TPM. */
         tpm_backend_load_state(fault->inner, fault->buffer_size, fault->loading, false,
                                fault->sequence);
-        g_clear_pointer(&fault->loading, g_free);
+        fault->loading = tpm_state_free(fault->loading);
         break;
     case JOB_RESET_ESTABLISHED:
         tpm_backend_reset_established(fault->inner, fault->reset_locality);
@@ -247,7 +247,7 @@ static void answer_clear(FaultAnswer *answer)
 {
     g_clear_error(&answer->failure);
     g_clear_error(&answer->refusal);
-    g_clear_pointer(&answer->saved, g_free);
+    answer->saved = tpm_state_free(answer->saved);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(FaultAnswer, answer_clear)
@@ -433,7 +433,7 @@ void tpm_fault_forget(FaultTPM *fault)
     fault->executing = fault->moving = fault->is_answered = fault->lingering = false;
     fault->start_wanted = fault->hash_wanted = fault->submit_wanted = fault->reset_wanted = false;
     fault->save_wanted = fault->load_wanted = fault->resume_wanted = false;
-    g_clear_pointer(&fault->incoming, g_free);
+    fault->incoming = tpm_state_free(fault->incoming);
     answer_clear(&fault->answer);
 }
 

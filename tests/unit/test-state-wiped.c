@@ -3,6 +3,7 @@
  * Of a TPM's state nothing is left in this process when it has been on its way: the TPM is in
  * another one, swtpm's, and all memory of this one is looked through for a part of its state.
  */
+#include "fault-fixture.h"
 #include "real-tpm.h"
 #include "secret.h"
 #include "stream-editor.h"
@@ -210,6 +211,25 @@ static void test_nothing_is_left_of_a_state_that_was_refused(void **state)
     assert_nothing_is_left();
 }
 
+/* A backend between has copies of its own, on both ways. */
+static void test_nothing_is_left_of_a_state_that_went_through_a_fault(void **state)
+{
+    RealTPM *tpm = *state;
+    TPMBackend *inner = tpm->backend;
+    g_autoptr(GError) error = NULL;
+
+    real_tpm_unplug(tpm);
+    tpm->backend = fault_wrap(inner);
+    tpmdev_backend_unref(inner);
+    real_tpm_plug(tpm);
+    GBytes *stream = save(tpm);
+
+    choose_needle(stream);
+    assert_true(tpmdev_device_load(tpm->device, stream, DEADLINE_NS, &error));
+    g_bytes_unref(stream);
+    assert_nothing_is_left();
+}
+
 /* ---- memory for secrets ---- */
 
 static void test_a_secret_that_grows_leaves_nothing_behind(void **state)
@@ -246,6 +266,7 @@ int main(void)
         WITH_SWTPM(test_nothing_is_left_of_a_state_that_was_loaded),
         WITH_SWTPM(test_nothing_is_left_of_a_state_that_had_to_be_aligned),
         WITH_SWTPM(test_nothing_is_left_of_a_state_that_was_refused),
+        WITH_SWTPM(test_nothing_is_left_of_a_state_that_went_through_a_fault),
     };
     size_t count = real_swtpm_is_installed() ? G_N_ELEMENTS(tests) : 1;
 
