@@ -150,6 +150,53 @@ void assert_random(Fixture *fixture)
     assert_int_equal(fixture->client->response_size, 28);
 }
 
+GBytes *tpm_mark(Fixture *fixture)
+{
+    assert_int_equal(COMMAND(fixture, get_pcr_16), 0);
+    return g_bytes_new(fixture->client->response, fixture->client->response_size);
+}
+
+void assert_mark(Fixture *fixture, GBytes *wanted)
+{
+    g_autoptr(GBytes) found = tpm_mark(fixture);
+
+    assert_true(g_bytes_equal(found, wanted));
+}
+
+GBytes *state_file(const Fixture *fixture, const char *name)
+{
+    g_autofree char *path = file_path(fixture, name);
+    char *content;
+    gsize size;
+
+    return g_file_get_contents(path, &content, &size, NULL) ? g_bytes_new_take(content, size)
+                                                            : NULL;
+}
+
+bool is_state_file(const Fixture *fixture, const char *name)
+{
+    g_autofree char *path = file_path(fixture, name);
+
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+TPMState *save_tpm(Fixture *fixture)
+{
+    TPMState *state = backend_client_save(fixture->client);
+
+    if (!state) {
+        fail_msg("save: %s", fixture->client->move_error);
+    }
+    return state;
+}
+
+void load_tpm(Fixture *fixture, const TPMState *state)
+{
+    if (!backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, state)) {
+        fail_msg("load: %s", fixture->client->move_error);
+    }
+}
+
 unsigned count_completed(Fixture *fixture)
 {
     g_mutex_lock(&fixture->client->lock);

@@ -51,6 +51,18 @@ void assert_error(Fixture *fixture, TPMError code, const char *expected);
 /* The TPM answers TPM2_GetRandom. */
 void assert_random(Fixture *fixture);
 
+/* What PCR 16 is; of a TPM that goes on it is the same. And is it that? */
+GBytes *tpm_mark(Fixture *fixture);
+void assert_mark(Fixture *fixture, GBytes *wanted);
+
+/* A file in the directory, or NULL; and is there one? */
+GBytes *state_file(const Fixture *fixture, const char *name);
+bool is_state_file(const Fixture *fixture, const char *name);
+
+/* Have the TPM saved, and one loaded, or fail the test. */
+TPMState *save_tpm(Fixture *fixture);
+void load_tpm(Fixture *fixture, const TPMState *state);
+
 /* Responses that have come, and waiting until there are so many. */
 unsigned count_completed(Fixture *fixture);
 void wait_completed(Fixture *fixture, unsigned completed);
@@ -80,6 +92,11 @@ BYTES(get_property_startup, BE16(0x8001), BE32(22u), BE32(0x17Au), BE32(6u), BE3
       BE32(1u));
 BYTES(get_property_max_command, BE16(0x8001), BE32(22u), BE32(0x17Au), BE32(6u), BE32(0x11Eu),
       BE32(1u));
+/* Changes PCR 16 and with it what get_pcr_16 answers. */
+#define TEN(b) b, b, b, b, b, b, b, b, b, b
+BYTES(extend_16, BE16(0x8002), BE32(65u), BE32(0x182u), BE32(16u), PASSWORD, BE32(1u), BE16(0x0B),
+      TEN(1), TEN(2), TEN(3), 4, 4);
+BYTES(get_pcr_16, BE16(0x8001), BE32(20u), BE32(0x17Eu), BE32(1u), BE16(0x0B), 3, 0, 0, 1);
 BYTES(pcr_reset_20, BE16(0x8002), BE32(27u), BE32(0x13Du), BE32(20u), PASSWORD);
 
 /* Eight bytes, written and read with the owner's empty password or their own. */
@@ -100,6 +117,8 @@ BYTES(create_key, BE16(0x8002), BE32(67u), BE32(0x131u), BE32(0x40000001u), PASS
 #define FLUSH_HANDLE_AT 10
 BYTES(flush, BE16(0x8001), BE32(14u), BE32(0x165u), BE32(0u));
 
+BYTES(startup_state_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(2));
+BYTES(save_state_1_2, BE16(0x00C1), BE32(10u), BE32(0x98u));
 BYTES(startup_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(1));
 BYTES(get_random_1_2, BE16(0x00C1), BE32(14u), BE32(0x46u), BE32(16u));
 

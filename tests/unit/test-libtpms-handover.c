@@ -14,13 +14,6 @@
 
 #include <cmocka.h>
 
-#define TEN(b) b, b, b, b, b, b, b, b, b, b
-BYTES(extend_16, BE16(0x8002), BE32(65u), BE32(0x182u), BE32(16u), PASSWORD, BE32(1u), BE16(0x0B),
-      TEN(1), TEN(2), TEN(3), 4, 4);
-BYTES(get_pcr_16, BE16(0x8001), BE32(20u), BE32(0x17Eu), BE32(1u), BE16(0x0B), 3, 0, 0, 1);
-BYTES(save_state_1_2, BE16(0x00C1), BE32(10u), BE32(0x98u));
-BYTES(startup_state_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(2));
-
 #define LET_GO "TPM state directory 'DIR' was let go of when its TPM was saved, and "
 #define ONE    "; only one of the two may ever be resumed"
 
@@ -139,23 +132,6 @@ static void make_destination(Fixture *fixture)
     make_with(fixture, (TPMLibtpmsConfig){ .incoming = true });
 }
 
-static TPMState *save(Fixture *fixture)
-{
-    TPMState *state = backend_client_save(fixture->client);
-
-    if (!state) {
-        fail_msg("save: %s", fixture->client->move_error);
-    }
-    return state;
-}
-
-static void load(Fixture *fixture, const TPMState *state)
-{
-    if (!backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, state)) {
-        fail_msg("load: %s", fixture->client->move_error);
-    }
-}
-
 static void assert_load_refused(Fixture *fixture, const TPMState *state, TPMError code,
                                 const char *why)
 {
@@ -168,7 +144,7 @@ static void assert_load_refused(Fixture *fixture, const TPMState *state, TPMErro
 static TPMState *saved_by_another(Fixture *fixture)
 {
     make_source(fixture);
-    TPMState *state = save(fixture);
+    TPMState *state = save_tpm(fixture);
 
     drop_backend(fixture);
     return state;
@@ -187,41 +163,18 @@ static void assert_failed(Fixture *fixture, const char *why)
     assert_int_equal(COMMAND(fixture, get_random), 0x101);
 }
 
-static GBytes *mark(Fixture *fixture)
-{
-    assert_int_equal(COMMAND(fixture, get_pcr_16), 0);
-    return g_bytes_new(fixture->client->response, fixture->client->response_size);
-}
-
-static void assert_mark(Fixture *fixture, GBytes *wanted)
-{
-    g_autoptr(GBytes) found = mark(fixture);
-
-    assert_true(g_bytes_equal(found, wanted));
-}
-
 /* ---- the directory ---- */
-
-static GBytes *file(const Fixture *fixture, const char *name)
-{
-    g_autofree char *path = file_path(fixture, name);
-    char *content;
-    gsize size;
-
-    return g_file_get_contents(path, &content, &size, NULL) ? g_bytes_new_take(content, size)
-                                                            : NULL;
-}
 
 static void assert_file(const Fixture *fixture, const char *name, GBytes *wanted)
 {
-    g_autoptr(GBytes) found = file(fixture, name);
+    g_autoptr(GBytes) found = state_file(fixture, name);
 
     assert_true(found && g_bytes_equal(found, wanted));
 }
 
 static void assert_not_file(const Fixture *fixture, const char *name, GBytes *unwanted)
 {
-    g_autoptr(GBytes) found = file(fixture, name);
+    g_autoptr(GBytes) found = state_file(fixture, name);
 
     assert_false(found && g_bytes_equal(found, unwanted));
 }
@@ -264,8 +217,8 @@ static void test_without_the_option_a_save_keeps_the_directory(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autofree TPMState *saved = save_tpm(fixture);
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     assert_ours(fixture);
     resume(fixture);
@@ -280,7 +233,7 @@ static void test_from_a_save_on_another_may_have_the_directory(void **state)
 
     make_source(fixture);
     assert_ours(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     assert_anybodys(fixture);
 }
@@ -292,14 +245,14 @@ static void test_what_the_source_leaves_is_what_it_has_saved(void **state)
 
     make_with(fixture, (TPMLibtpmsConfig){ .release_lock_outgoing = true });
     start_tpm(fixture);
-    g_autoptr(GBytes) earlier = file(fixture, "permall");
+    g_autoptr(GBytes) earlier = state_file(fixture, "permall");
     gsize size;
     const char *content = g_bytes_get_data(earlier, &size);
 
     assert_int_equal(COMMAND(fixture, startup_clear), 0);
     assert_int_equal(COMMAND(fixture, nv_define), 0);
     assert_true(g_file_set_contents(path, content, (gssize)size, NULL));
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     TPMStateDirectory *other = another(fixture);
     g_autoptr(GBytes) stored = tpm_state_directory_load(other, TPM_STATE_PERMANENT, NULL);
 
@@ -314,8 +267,8 @@ static void test_nothing_is_written_to_what_was_let_go_of(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autofree TPMState *saved = save_tpm(fixture);
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     drop_backend(fixture);
     assert_file(fixture, "permall", before);
@@ -327,12 +280,12 @@ static void test_a_save_that_came_too_late_costs_nothing(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     assert_mark(fixture, before);
     assert_ours(fixture);
-    g_autoptr(GBytes) stored = file(fixture, "permall");
+    g_autoptr(GBytes) stored = state_file(fixture, "permall");
 
     drop_backend(fixture);
     assert_not_file(fixture, "permall", stored); /* by TPM2_Shutdown */
@@ -343,7 +296,7 @@ static void test_a_command_is_not_sent_to_a_tpm_that_another_has(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     another_goes_on(fixture);
     assert_int_equal(COMMAND(fixture, get_random), 0x101);
@@ -356,8 +309,8 @@ static void test_a_source_that_is_resumed_goes_on(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     uint64_t counter = tpmdev_backend_libtpms_get_counter(fixture->backend);
 
     assert_anybodys(fixture);
@@ -374,11 +327,11 @@ static void test_a_source_that_was_resumed_is_shut_down_in_the_end(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     resume(fixture);
     assert_random(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     drop_backend(fixture);
     assert_not_file(fixture, "permall", before);
@@ -389,8 +342,8 @@ static void test_a_source_does_not_go_on_while_another_has_the_directory(void **
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autofree TPMState *saved = save_tpm(fixture);
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
     TPMStateDirectory *other = another(fixture);
 
     resume(fixture);
@@ -410,8 +363,8 @@ static void test_a_source_waits_for_the_other_to_let_go(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     begin_waiting(another(fixture), false);
     resume(fixture);
@@ -425,7 +378,7 @@ static void test_a_source_that_waits_can_be_ended(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     TPMStateDirectory *other = another(fixture);
 
     begin_waiting(NULL, true);
@@ -441,10 +394,10 @@ static void test_a_source_does_not_go_on_where_another_has(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     another_goes_on(fixture);
-    g_autoptr(GBytes) others = file(fixture, "permall");
+    g_autoptr(GBytes) others = state_file(fixture, "permall");
 
     resume(fixture);
     assert_failed(fixture, LET_GO "what is stored there has changed: another TPM has gone on with "
@@ -462,9 +415,9 @@ static void test_a_source_may_be_saved_again(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *first = save(fixture);
-    g_autofree TPMState *second = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *first = save_tpm(fixture);
+    g_autofree TPMState *second = save_tpm(fixture);
 
     assert_anybodys(fixture);
     TPMStateDirectory *other = another(fixture);
@@ -482,13 +435,13 @@ static void test_a_source_that_could_not_go_on_loads_what_comes_back(void **stat
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     another_goes_on(fixture);
     resume(fixture);
     backend_client_wait_failed(fixture->client, 1);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_mark(fixture, before);
     assert_ours(fixture);
 }
@@ -499,10 +452,10 @@ static void test_a_start_takes_what_is_there(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     another_goes_on(fixture);
-    g_autoptr(GBytes) others = file(fixture, "permall");
+    g_autoptr(GBytes) others = state_file(fixture, "permall");
 
     unbind_client(fixture);
     bind_client(fixture);
@@ -527,7 +480,7 @@ static void test_a_destination_is_made_while_another_has_the_directory(void **st
                  "more");
     assert_int_equal(tpmdev_backend_libtpms_get_counter(fixture->backend), 0);
     tpm_state_directory_close(other);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_random(fixture);
 }
 
@@ -563,11 +516,11 @@ static void test_a_load_takes_the_directory(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_ours(fixture);
     assert_mark(fixture, before);
     assert_int_equal(COMMAND(fixture, nv_read), 0);
@@ -585,7 +538,7 @@ static void test_a_load_fails_while_another_has_the_directory(void **state)
                         "or another one, and nothing can be loaded; end that first, or have it "
                         "made with release-lock-outgoing=on");
     tpm_state_directory_close(other);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_random(fixture);
 }
 
@@ -596,7 +549,7 @@ static void test_a_destination_waits_for_the_source_to_let_go(void **state)
 
     begin_waiting(another(fixture), false);
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_true(count_waits() > 0);
     assert_random(fixture);
 }
@@ -606,10 +559,10 @@ static void test_a_load_leaves_the_directory_as_the_source_left_it(void **state)
 {
     Fixture *fixture = *state;
     g_autofree TPMState *saved = saved_by_another(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     uint64_t counter = tpmdev_backend_libtpms_get_counter(fixture->backend);
 
     assert_true(counter > 0);
@@ -625,10 +578,10 @@ static void test_a_destination_that_ends_unused_has_changed_nothing(void **state
 {
     Fixture *fixture = *state;
     g_autofree TPMState *saved = saved_by_another(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     drop_backend(fixture);
     assert_file(fixture, "permall", before);
     assert_anybodys(fixture);
@@ -638,10 +591,10 @@ static void test_a_hash_sequence_is_a_use(void **state)
 {
     Fixture *fixture = *state;
     g_autofree TPMState *saved = saved_by_another(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_true(backend_client_measure(fixture->client, (const uint8_t *)"abc", 3, 3));
     assert_not_file(fixture, "permall", before);
 }
@@ -650,10 +603,10 @@ static void test_a_reset_is_a_use(void **state)
 {
     Fixture *fixture = *state;
     g_autofree TPMState *saved = saved_by_another(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     start_tpm(fixture);
     assert_not_file(fixture, "permall", before);
     assert_int_equal(COMMAND(fixture, startup_clear), 0);
@@ -666,7 +619,7 @@ static void test_a_destination_that_cannot_store_fails_with_its_first_command(vo
     g_autofree TPMState *saved = saved_by_another(fixture);
 
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     block_storage(fixture);
     assert_int_equal(COMMAND(fixture, get_random), 0x101);
     assert_non_null(strstr(fixture->client->response_error, "cannot read TPM state file"));
@@ -680,7 +633,7 @@ static void test_a_load_that_fails_gives_the_directory_back(void **state)
 {
     Fixture *fixture = *state;
     g_autofree TPMState *saved = saved_by_another(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
     uint8_t *byte = (uint8_t *)saved->volatile_state.data + 20;
 
     make_destination(fixture);
@@ -689,7 +642,7 @@ static void test_a_load_that_fails_gives_the_directory_back(void **state)
     assert_anybodys(fixture);
     assert_file(fixture, "permall", before);
     *byte ^= 1;
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_ours(fixture);
     assert_random(fixture);
 }
@@ -714,7 +667,7 @@ static void test_a_directory_with_something_else_has_the_state_at_once(void **st
 
     empty_directory(fixture);
     make_destination(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     drop_backend(fixture);
     make_running(fixture);
     assert_int_equal(COMMAND(fixture, nv_read), 0);
@@ -743,18 +696,18 @@ static void test_a_destination_that_has_not_run_can_be_saved_on(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *first = save(fixture);
-    g_autoptr(GBytes) stored = file(fixture, "permall");
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *first = save_tpm(fixture);
+    g_autoptr(GBytes) stored = state_file(fixture, "permall");
 
     make_with(fixture, (TPMLibtpmsConfig){ .incoming = true, .release_lock_outgoing = true });
-    load(fixture, first);
-    g_autofree TPMState *second = save(fixture);
+    load_tpm(fixture, first);
+    g_autofree TPMState *second = save_tpm(fixture);
 
     assert_file(fixture, "permall", stored);
     assert_anybodys(fixture);
     make_destination(fixture);
-    load(fixture, second);
+    load_tpm(fixture, second);
     assert_mark(fixture, before);
 }
 
@@ -764,13 +717,13 @@ static void test_a_source_loads_what_comes_back(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     another_goes_on(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_ours(fixture);
     assert_random(fixture);
-    g_autofree TPMState *again = save(fixture);
+    g_autofree TPMState *again = save_tpm(fixture);
 
     assert_anybodys(fixture);
 }
@@ -782,7 +735,7 @@ static const uint8_t key[TPM_LIBTPMS_KEY_SIZE] = { 1, 2, 3 };
 static bool is_encrypted(const Fixture *fixture)
 {
     const size_t protection_at = 23; /* state-file.h */
-    g_autoptr(GBytes) content = file(fixture, "permall");
+    g_autoptr(GBytes) content = state_file(fixture, "permall");
 
     return ((const uint8_t *)g_bytes_get_data(content, NULL))[protection_at] == 1;
 }
@@ -796,16 +749,16 @@ static void test_encrypted_state_changes_hands(void **state)
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_clear), 0);
     assert_int_equal(COMMAND(fixture, extend_16), 0);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
-    g_autoptr(GBytes) stored = file(fixture, "permall");
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
+    g_autoptr(GBytes) stored = state_file(fixture, "permall");
 
     make_destination(fixture); /* without the key */
     assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
     assert_int_equal(fixture->client->move_code, TPM_ERROR_MISSING_OPTION);
     config.incoming = true;
     make_with(fixture, config);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_file(fixture, "permall", stored);
     assert_mark(fixture, before);
     assert_not_file(fixture, "permall", stored);
@@ -820,11 +773,11 @@ static void test_a_destination_encrypts_the_state_with_its_first_use(void **stat
     g_autofree TPMState *saved = saved_by_another(fixture);
 
     make_with(fixture, config);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     drop_backend(fixture);
     assert_false(is_encrypted(fixture));
     make_with(fixture, config);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_random(fixture);
     assert_true(is_encrypted(fixture));
     assert_int_equal(COMMAND(fixture, nv_write), 0);
@@ -851,7 +804,7 @@ static void test_a_source_does_not_go_on_with_what_it_cannot_read(void **state)
     TPMStateAccess access = { .key = tpm_state_key_new(bytes, "key", NULL), .convert = true };
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     tpm_state_directory_close(
         tpm_state_directory_open(fixture->path, TPM_VERSION_2_0, &access, NULL));
@@ -875,7 +828,7 @@ static void test_the_host_hears_of_the_counter_with_the_first_use(void **state)
     Fixture *fixture = *state;
 
     make_source(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     uint64_t counter = tpmdev_backend_libtpms_get_counter(fixture->backend);
     uint64_t heard = 0;
 
@@ -883,7 +836,7 @@ static void test_the_host_hears_of_the_counter_with_the_first_use(void **state)
                                            .counter = counter,
                                            .counter_changed = note_counter,
                                            .opaque = &heard });
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_int_equal(heard, 0);
     assert_random(fixture);
     assert_int_equal(heard, counter + 1);
@@ -900,18 +853,18 @@ static void test_what_tpm_save_state_keeps_changes_hands(void **state)
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_1_2), 0);
     assert_int_equal(COMMAND(fixture, save_state_1_2), 0);
-    g_autofree TPMState *saved = save(fixture);
-    g_autoptr(GBytes) stored = file(fixture, "permall");
+    g_autofree TPMState *saved = save_tpm(fixture);
+    g_autoptr(GBytes) stored = state_file(fixture, "permall");
 
     assert_true(saved->saved.size > 0);
     resume(fixture);
-    g_autofree TPMState *again = save(fixture);
+    g_autofree TPMState *again = save_tpm(fixture);
 
     assert_int_equal(again->saved.size, saved->saved.size);
     make_with(fixture, (TPMLibtpmsConfig){ .version = TPM_VERSION_1_2, .incoming = true });
-    g_autoptr(GBytes) left = file(fixture, "permall");
+    g_autoptr(GBytes) left = state_file(fixture, "permall");
 
-    load(fixture, again);
+    load_tpm(fixture, again);
     assert_file(fixture, "permall", left);
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_state_1_2), 0);
@@ -946,7 +899,7 @@ static void test_option_strings_have_both(void **state)
     fixture->backend = tpmdev_backend_new_from_string(source, NULL, NULL, NULL);
     bind_client(fixture);
     start_tpm(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     assert_anybodys(fixture);
     drop_backend(fixture);
@@ -956,7 +909,7 @@ static void test_option_strings_have_both(void **state)
     assert_non_null(fixture->backend);
     tpm_state_directory_close(other);
     bind_client(fixture);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
 }
 
 int main(void)

@@ -488,9 +488,6 @@ static void test_another_backend_has_no_counter(void **state)
 }
 
 /* TPM_SaveState, loss of power, TPM_Startup(ST_STATE): nothing of it is taken for stale. */
-BYTES(save_state_1_2, BE16(0x00C1), BE32(10u), BE32(0x98u));
-BYTES(startup_state_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(2));
-
 static void test_a_tpm_1_2_goes_on_from_its_saved_state(void **state)
 {
     Fixture *fixture = *state;

@@ -12,57 +12,7 @@
 
 #include <cmocka.h>
 
-/* Changes PCR 16 and with it what get_pcr_16 answers. */
-#define TEN(b) b, b, b, b, b, b, b, b, b, b
-BYTES(extend_16, BE16(0x8002), BE32(65u), BE32(0x182u), BE32(16u), PASSWORD, BE32(1u), BE16(0x0B),
-      TEN(1), TEN(2), TEN(3), 4, 4);
-BYTES(get_pcr_16, BE16(0x8001), BE32(20u), BE32(0x17Eu), BE32(1u), BE16(0x0B), 3, 0, 0, 1);
-BYTES(save_state_1_2, BE16(0x00C1), BE32(10u), BE32(0x98u));
-BYTES(startup_state_1_2, BE16(0x00C1), BE32(12u), BE32(0x99u), BE16(2));
 BYTES(extend_16_1_2, BE16(0x00C1), BE32(34u), BE32(0x14u), BE32(16u), TEN(1), TEN(2));
-
-/* ---- a TPM's own mark ---- */
-
-/* What PCR 16 is; of a TPM that goes on it is the same. */
-static GBytes *mark(Fixture *fixture)
-{
-    assert_int_equal(COMMAND(fixture, get_pcr_16), 0);
-    return g_bytes_new(fixture->client->response, fixture->client->response_size);
-}
-
-static void assert_mark(Fixture *fixture, GBytes *wanted)
-{
-    g_autoptr(GBytes) found = mark(fixture);
-
-    assert_true(g_bytes_equal(found, wanted));
-}
-
-static GBytes *file(const Fixture *fixture, const char *name)
-{
-    g_autofree char *path = file_path(fixture, name);
-    char *content;
-    gsize size;
-
-    return g_file_get_contents(path, &content, &size, NULL) ? g_bytes_new_take(content, size)
-                                                            : NULL;
-}
-
-static bool is_file(const Fixture *fixture, const char *name)
-{
-    g_autofree char *path = file_path(fixture, name);
-
-    return g_file_test(path, G_FILE_TEST_EXISTS);
-}
-
-static TPMState *save(Fixture *fixture)
-{
-    TPMState *state = backend_client_save(fixture->client);
-
-    if (!state) {
-        fail_msg("save: %s", fixture->client->move_error);
-    }
-    return state;
-}
 
 /* A TPM in an empty directory that has not been started. */
 static void make_another(Fixture *fixture, TPMVersion version)
@@ -72,28 +22,21 @@ static void make_another(Fixture *fixture, TPMVersion version)
     make_backend(fixture, version);
 }
 
-static void load(Fixture *fixture, const TPMState *state)
-{
-    if (!backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, state)) {
-        fail_msg("load: %s", fixture->client->move_error);
-    }
-}
-
 /* It is refused for this, and the TPM goes on, in memory and on the disk. */
 static void assert_refused(Fixture *fixture, const TPMState *state, const char *why)
 {
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autoptr(GBytes) stored = file(fixture, "permall");
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autoptr(GBytes) stored = state_file(fixture, "permall");
 
     assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, state));
     if (!strstr(fixture->client->move_error, why)) {
         fail_msg("'%s' is not in '%s'", why, fixture->client->move_error);
     }
     assert_mark(fixture, before);
-    g_autoptr(GBytes) stored_now = file(fixture, "permall");
+    g_autoptr(GBytes) stored_now = state_file(fixture, "permall");
 
     assert_true(g_bytes_equal(stored, stored_now));
-    assert_false(is_file(fixture, "volatilestate"));
+    assert_false(is_state_file(fixture, "volatilestate"));
 }
 
 /* ---- what is refused ---- */
@@ -103,7 +46,7 @@ static void test_a_state_without_a_permanent_part_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     saved->permanent = (TPMStateBlob){ NULL, 0, 0 };
     assert_refused(fixture, saved, "no permanent part: libtpms would make a TPM of it whose seeds");
@@ -114,7 +57,7 @@ static void test_a_state_without_a_volatile_part_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     saved->volatile_state = (TPMStateBlob){ NULL, 0, 0 };
     assert_refused(fixture, saved, "no volatile part");
@@ -125,7 +68,7 @@ static void test_a_state_with_parts_of_another_version_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     saved->saved = saved->volatile_state;
     assert_refused(fixture, saved, "a part of TPM_SaveState, which TPM 2.0 does not have");
@@ -136,7 +79,7 @@ static void test_a_state_with_unknown_flags_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     saved->volatile_state.flags = 4;
     assert_refused(fixture, saved, "flags that this library does not know");
@@ -149,7 +92,7 @@ static void test_a_state_that_was_damaged_is_refused(void **state)
 
     make_running(fixture);
     assert_int_equal(COMMAND(fixture, extend_16), 0);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     uint8_t *bytes = (uint8_t *)saved->volatile_state.data;
 
     for (size_t i = 0; i < saved->volatile_state.size; i += 97) {
@@ -164,7 +107,7 @@ static void test_a_state_that_was_cut_off_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     TPMState cut = *saved;
 
     for (size_t size = 1; size < saved->permanent.size; size += 101) {
@@ -183,7 +126,7 @@ static void test_parts_in_each_others_place_are_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     TPMStateBlob permanent = saved->permanent;
 
     saved->permanent = saved->volatile_state;
@@ -198,12 +141,12 @@ static void test_a_volatile_part_of_another_tpm_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     make_another(fixture, TPM_VERSION_2_0);
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_clear), 0);
-    g_autofree TPMState *own = save(fixture);
+    g_autofree TPMState *own = save_tpm(fixture);
 
     own->volatile_state = saved->volatile_state;
     assert_refused(fixture, own, "was not taken by libtpms");
@@ -216,7 +159,7 @@ static void test_a_state_of_a_later_version_is_refused_in_words(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
     TPMState later = *saved;
 
     ((uint8_t *)saved->permanent.data)[7] = 9;
@@ -238,7 +181,7 @@ static void test_the_state_of_a_tpm_of_another_kind_is_refused_in_words(void **s
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     make_another(fixture, TPM_VERSION_1_2);
     assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
@@ -247,7 +190,7 @@ static void test_the_state_of_a_tpm_of_another_kind_is_refused_in_words(void **s
     assert_int_equal(fixture->client->move_code, TPM_ERROR_STATE_MISMATCH);
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_1_2), 0);
-    g_autofree TPMState *saved_1_2 = save(fixture);
+    g_autofree TPMState *saved_1_2 = save_tpm(fixture);
 
     make_another(fixture, TPM_VERSION_2_0);
     saved_1_2->saved = (TPMStateBlob){ 0 };
@@ -274,12 +217,12 @@ static void test_a_refusal_before_the_first_start_leaves_nothing_behind(void **s
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     make_another(fixture, TPM_VERSION_2_0);
     ((uint8_t *)saved->volatile_state.data)[20] ^= 1;
     assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
-    assert_false(is_file(fixture, "permall"));
+    assert_false(is_state_file(fixture, "permall"));
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_clear), 0);
     assert_random(fixture);
@@ -292,10 +235,10 @@ static void test_a_state_that_cannot_be_stored_is_refused(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     assert_int_equal(COMMAND(fixture, extend_16), 0);
-    g_autoptr(GBytes) before = mark(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
 
     block_storage(fixture);
     assert_false(backend_client_load(fixture->client, TPM_BUFFER_SIZE_COMMON, saved));
@@ -314,16 +257,16 @@ static void test_a_loaded_tpm_goes_on_and_is_stored(void **state)
     assert_int_equal(COMMAND(fixture, nv_define), 0);
     assert_int_equal(COMMAND(fixture, nv_write), 0);
     assert_int_equal(COMMAND(fixture, extend_16), 0);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     assert_true(g_str_has_prefix(saved->writer, "libtpms 0."));
     assert_non_null(strstr(saved->writer, " (TPM 2.0 revision "));
     make_another(fixture, TPM_VERSION_2_0);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_mark(fixture, before);
     assert_int_equal(COMMAND(fixture, nv_read), 0);
-    assert_false(is_file(fixture, "volatilestate"));
+    assert_false(is_state_file(fixture, "volatilestate"));
 
     /* The power goes, and the directory has it all the same. */
     drop_backend(fixture);
@@ -339,13 +282,13 @@ static void test_a_snapshot_takes_the_tpm_back(void **state)
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autoptr(GBytes) before = mark(fixture);
-    g_autofree TPMState *saved = save(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     tpm_backend_resume(fixture->backend);
     assert_int_equal(COMMAND(fixture, nv_define), 0);
     assert_int_equal(COMMAND(fixture, extend_16), 0);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     assert_mark(fixture, before);
     assert_int_not_equal(COMMAND(fixture, nv_write), 0);
     assert_int_equal(COMMAND(fixture, nv_define), 0);
@@ -357,22 +300,22 @@ static void test_a_tpm_that_was_handed_out_leaves_its_directory_alone(void **sta
     Fixture *fixture = *state;
 
     make_running(fixture);
-    g_autofree TPMState *saved = save(fixture);
-    g_autoptr(GBytes) before = file(fixture, "permall");
+    g_autofree TPMState *saved = save_tpm(fixture);
+    g_autoptr(GBytes) before = state_file(fixture, "permall");
 
     drop_backend(fixture);
-    g_autoptr(GBytes) after = file(fixture, "permall");
+    g_autoptr(GBytes) after = state_file(fixture, "permall");
 
     assert_true(g_bytes_equal(before, after));
 
     /* One that goes on here after all is shut down in the end. */
     make_backend(fixture, TPM_VERSION_2_0);
-    load(fixture, saved);
-    g_autofree TPMState *again = save(fixture);
+    load_tpm(fixture, saved);
+    g_autofree TPMState *again = save_tpm(fixture);
 
     tpm_backend_resume(fixture->backend);
     drop_backend(fixture);
-    g_autoptr(GBytes) at_last = file(fixture, "permall");
+    g_autoptr(GBytes) at_last = state_file(fixture, "permall");
 
     assert_false(g_bytes_equal(before, at_last));
 }
@@ -384,11 +327,11 @@ static void test_a_shutdown_is_known_of_a_loaded_tpm(void **state)
 
     make_running(fixture);
     assert_int_equal(COMMAND(fixture, shutdown_clear), 0);
-    g_autofree TPMState *saved = save(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
 
     assert_int_equal(saved->volatile_state.flags, 1);
     make_another(fixture, TPM_VERSION_2_0);
-    load(fixture, saved);
+    load_tpm(fixture, saved);
     start_tpm(fixture); /* no TPM2_Shutdown(STATE) comes before it */
     assert_int_not_equal(COMMAND(fixture, startup_state), 0);
     assert_int_equal(COMMAND(fixture, startup_clear), 0);
@@ -402,22 +345,22 @@ static void test_what_tpm_save_state_keeps_goes_along(void **state)
     make_backend(fixture, TPM_VERSION_1_2);
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_1_2), 0);
-    g_autofree TPMState *without = save(fixture);
+    g_autofree TPMState *without = save_tpm(fixture);
 
     assert_int_equal(without->saved.size, 0);
     tpm_backend_resume(fixture->backend);
     assert_int_equal(COMMAND(fixture, extend_16_1_2), 0);
     assert_int_equal(COMMAND(fixture, save_state_1_2), 0);
-    g_autofree TPMState *with = save(fixture);
+    g_autofree TPMState *with = save_tpm(fixture);
 
     assert_true(with->saved.size > 0);
     make_another(fixture, TPM_VERSION_1_2);
-    load(fixture, with);
-    assert_true(is_file(fixture, "savestate"));
+    load_tpm(fixture, with);
+    assert_true(is_state_file(fixture, "savestate"));
     start_tpm(fixture);
     assert_int_equal(COMMAND(fixture, startup_state_1_2), 0);
-    load(fixture, without);
-    assert_false(is_file(fixture, "savestate"));
+    load_tpm(fixture, without);
+    assert_false(is_state_file(fixture, "savestate"));
 }
 
 int main(void)
