@@ -32,11 +32,15 @@ bool tpm_state_writer_check(const char *writer)
     return true;
 }
 
-static bool state_check(const TPMState *state)
+/* What of it cannot be, or NULL. */
+static const char *state_check(const TPMState *state)
 {
-    return state->size >= sizeof(TPMState) && blob_check(&state->permanent) &&
-           blob_check(&state->volatile_state) && blob_check(&state->saved) &&
-           tpm_state_writer_check(state->writer);
+    return state->size < sizeof(TPMState)           ? "size"
+           : !blob_check(&state->permanent)         ? "permanent"
+           : !blob_check(&state->volatile_state)    ? "volatile_state"
+           : !blob_check(&state->saved)             ? "saved"
+           : !tpm_state_writer_check(state->writer) ? "writer"
+                                                    : NULL;
 }
 
 static void copy_blob(TPMStateBlob *blob, uint8_t **end)
@@ -259,18 +263,20 @@ void tpmdev_backend_saved(TPMBackend *backend, const TPMState *state)
 {
     g_mutex_lock(&backend->lock);
     if (is_moving(backend) && !backend->moving_in) {
+        const char *wrong = state_check(state);
+
         backend->state = backend->moved_from;
-        if (state_check(state)) {
+        if (!wrong) {
             tpm_backend_forget_move(backend);
             backend->saved = tpm_state_copy(state);
             backend->news |= NEWS_MOVED;
         } else {
             refuse(backend,
                    g_error_new(TPMDEV_ERROR, TPM_ERROR_PROTOCOL,
-                               "TPM backend '%s' handed out state that cannot be: more "
-                               "than %u bytes, or from a writer whose name has more than "
-                               "%u, or is not printable",
-                               backend->id, TPM_STATE_BLOB_SIZE_MAX, TPM_STATE_WRITER_MAX));
+                               "TPM backend '%s' handed out a TPMState whose %s cannot be: a part "
+                               "has at most %u bytes, and data where it has any; the writer at "
+                               "most %u, all printable",
+                               backend->id, wrong, TPM_STATE_BLOB_SIZE_MAX, TPM_STATE_WRITER_MAX));
         }
     }
     tpm_backend_tell_and_unlock(backend);

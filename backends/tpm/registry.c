@@ -72,6 +72,12 @@ const char *tpmdev_backend_get_description(const char *type)
     return klass ? klass->description : NULL;
 }
 
+/* Could an option string name it? */
+static bool is_name(const char *type)
+{
+    return type[strspn(type, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
+}
+
 gboolean tpmdev_backend_register(const TPMBackendClass *klass, GError **error)
 {
     gboolean added = FALSE;
@@ -79,6 +85,13 @@ gboolean tpmdev_backend_register(const TPMBackendClass *klass, GError **error)
     if (!TPM_CLASS_HAS(klass, type) || !*klass->type || !TPM_CLASS_HAS(klass, create)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
                     "a backend class needs a type and a create() to be registered");
+        return FALSE;
+    }
+    if (!is_name(klass->type)) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_INVALID_OPTION,
+                    "'%s' is no type of a TPM backend: give it lower-case letters, digits and "
+                    "hyphens",
+                    klass->type);
         return FALSE;
     }
     g_mutex_lock(&registry_lock);

@@ -2,9 +2,9 @@
 /*
  * TPMBackend: the TPM behind a device.
  *
- * Four are built in: `libtpms` (a TPM in this process), `emulator` (swtpm over its socket),
- * `passthrough` (the host's own) and `null` (a dead TPM, and the model for those who write their
- * own; read backends/tpm/null.c).
+ * Five are built in: `libtpms` (a TPM in this process), `emulator` (swtpm over its socket),
+ * `passthrough` (the host's own), `null` (a dead TPM, and the model for those who write their own;
+ * read backends/tpm/null.c) and `fault` (another one with a fault, for tests).
  * A backend serves one device at a time.
  *
  * Who calls whom. The device side calls the functions of a TPMBackendClass, never two at a time
@@ -161,7 +161,7 @@ typedef struct TPMBackendClass {
     /** sizeof(TPMBackendClass) of whoever fills it, in bytes */
     size_t size;
 
-    /** the name used on a command line, such as "emulator"; lower case, no comma */
+    /** the name used on a command line, such as "emulator": lower-case letters, digits, hyphens */
     const char *type;
 
     /** one line for people */
@@ -798,7 +798,8 @@ const char *tpmdev_backend_get_description(const char *type);
  * @error: where a failure is described
  *
  * Any thread may call it. Returns TRUE, or FALSE: TPM_ERROR_INVALID_OPTION for a class without
- * type or create(), TPM_ERROR_IN_USE for a type that is taken.
+ * create(), or without a type that an option string can name, TPM_ERROR_IN_USE for a type that is
+ * taken.
  */
 TPMDEV_EXPORT
 gboolean tpmdev_backend_register(const TPMBackendClass *klass, GError **error);

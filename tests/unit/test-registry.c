@@ -114,6 +114,25 @@ static void test_a_type_that_is_taken_is_refused(void **state)
     assert_error(error, TPM_ERROR_IN_USE, "there is already a TPM backend type 'null'");
 }
 
+static void test_a_type_can_be_named_in_an_option_string(void **state)
+{
+    static const char *const types[] = { "Stone", "st,one", "st=one", "st one", "st\none" };
+    TPMBackendClass wrong = paper_class;
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        g_autofree char *message =
+            g_strdup_printf("'%s' is no type of a TPM backend: give it lower-case letters, digits "
+                            "and hyphens",
+                            types[i]);
+        GError *error = NULL;
+
+        wrong.type = types[i];
+        assert_false(tpmdev_backend_register(&wrong, &error));
+        assert_error(error, TPM_ERROR_INVALID_OPTION, message);
+    }
+}
+
 static void test_a_class_needs_type_and_create(void **state)
 {
     const char *message = "a backend class needs a type and a create() to be registered";
@@ -299,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_every_type_has_a_description),
         cmocka_unit_test(test_an_unknown_type_has_no_description),
         cmocka_unit_test(test_a_type_that_is_taken_is_refused),
+        cmocka_unit_test(test_a_type_can_be_named_in_an_option_string),
         cmocka_unit_test(test_a_class_needs_type_and_create),
         cmocka_unit_test(test_a_backend_is_made_by_the_class_it_names),
         cmocka_unit_test(test_the_type_may_be_named_anywhere),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Saving and loading called where or when it should not be: from two threads at once, from within
- * a callback, with the guest resumed too early. Each ends in an error that says so, at once, or
- * does no harm.
+ * a callback, with the guest resumed too early; and a TPM that hands out what cannot be. Each ends
+ * in an error that says so, at once, or does no harm.
  *
  * Neighbour: test-state.c, where one caller at a time does it properly.
  */
@@ -29,14 +29,13 @@ typedef struct Machine {
     GCond changed;
     bool saving;
     bool answers; /* a save, at once */
+    TPMState given;
     unsigned commands;
 } Machine;
 
 static void answer_save(Machine *machine)
 {
-    TPMState state = { .size = sizeof(state), .writer = "test" };
-
-    tpmdev_backend_saved(machine->tpm, &state);
+    tpmdev_backend_saved(machine->tpm, &machine->given);
 }
 
 static void tpm_start(void *self, size_t buffer_size)
@@ -107,6 +106,7 @@ static int setup(void **state)
     g_mutex_init(&machine->lock);
     g_cond_init(&machine->changed);
     fake_host_init(&machine->host);
+    machine->given = (TPMState){ .size = sizeof(TPMState), .writer = "test" };
     machine->tpm = tpmdev_backend_new(&tpm_class, "tpm0", &info, machine, NULL);
     machine->device =
         tpmdev_device_new(NULL, machine->tpm, &machine->host.host, &machine->host, NULL);
@@ -286,6 +286,43 @@ static void test_a_callback_neither_saves_nor_loads(void **state)
     g_clear_pointer(&to_load, g_bytes_unref);
 }
 
+/* ---- what a TPM hands out ---- */
+
+static void test_a_state_that_cannot_be_is_refused_by_its_member(void **state)
+{
+    static const uint8_t bytes[1];
+    static const TPMStateBlob hollow = { NULL, 1, 0 }, empty = { bytes, 0, 0 },
+                              large = { bytes, TPM_STATE_BLOB_SIZE_MAX + 1, 0 };
+    const struct {
+        const char *member;
+        TPMState given;
+    } cases[] = {
+        { "size", { .size = sizeof(TPMState) - 1, .writer = "test" } },
+        { "permanent", { .size = sizeof(TPMState), .writer = "test", .permanent = hollow } },
+        { "volatile_state",
+          { .size = sizeof(TPMState), .writer = "test", .volatile_state = empty } },
+        { "saved", { .size = sizeof(TPMState), .writer = "test", .saved = large } },
+        { "writer", { .size = sizeof(TPMState) } },
+        { "writer", { .size = sizeof(TPMState), .writer = "two\nlines" } },
+    };
+    Machine *machine = *state;
+
+    machine->answers = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strdup_printf("a TPMState whose %s cannot be", cases[i].member);
+
+        machine->given = cases[i].given;
+        assert_null(tpmdev_device_save(machine->device, LONG_NS, &machine->error));
+        assert_true(g_error_matches(machine->error, TPMDEV_ERROR, TPM_ERROR_PROTOCOL));
+        if (!strstr(machine->error->message, text)) {
+            fail_msg("'%s' is not in '%s'", text, machine->error->message);
+        }
+        g_clear_error(&machine->error);
+    }
+    start_command(machine); /* it is not held */
+    assert_int_equal(commands(machine), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -294,6 +331,7 @@ int main(void)
         TEST(test_a_resume_during_a_save_takes_effect_at_its_end),
         TEST(test_a_resume_is_of_the_save_it_comes_in),
         TEST(test_a_callback_neither_saves_nor_loads),
+        TEST(test_a_state_that_cannot_be_is_refused_by_its_member),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
