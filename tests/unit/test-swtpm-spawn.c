@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -444,7 +445,11 @@ static void test_a_program_that_is_no_swtpm_is_ended(void **state)
     g_autoptr(GError) error = NULL;
     pid_t pid;
 
-    spawn_script(script, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1000 & wait; done\n");
+    /* It waits by itself: a child of its own would be nobody's when it is ended. */
+    g_autofree char *fifo = spawn_below(swtpm, "script.fifo");
+
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    spawn_script(script, "#!/bin/sh\ntrap '' TERM\nread line <>\"$0.fifo\"\n");
     swtpm->config.size = sizeof(swtpm->config);
     swtpm->config.id = "tpm0";
     swtpm->config.program = script;
