@@ -3,7 +3,8 @@
  * The ACPI tables by which firmware and operating systems find a TPM device.
  *
  * Each call returns the finished bytes of one table, checksum included, for a hypervisor to hand
- * to its firmware. Any thread may call them.
+ * to its firmware; they are the caller's, who ends them with g_bytes_unref(). Any thread may call
+ * them, and none of them waits.
  */
 #ifndef TPMDEV_ACPI_H
 #define TPMDEV_ACPI_H

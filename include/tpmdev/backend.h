@@ -314,7 +314,12 @@ typedef struct TPMBackendInfo {
     bool hashing;
 } TPMBackendInfo;
 
-/* ---- for those who use a backend ---- */
+/*
+ * ---- for those who use a backend ----
+ *
+ * Where nothing else is said, any thread may call these. Making a backend and dropping the last
+ * reference to one may block for a bounded time, and are not for a vCPU's thread.
+ */
 
 /**
  * TPMChardevLookup: the path of a character device's unix socket
@@ -560,6 +565,8 @@ TPMBackend *tpmdev_backend_emulator_new(const TPMEmulatorConfig *config, GError 
  *               blocking one; 0 for none
  * @cancel_fd:   in place of @cancel_path, a descriptor open for writing; it is duplicated; 0 for
  *               none
+ *
+ * New members are only ever added at the end; one beyond @size is taken as 0.
  */
 typedef struct TPMPassthroughConfig {
     size_t size;
@@ -739,7 +746,7 @@ TPMBackend *tpmdev_backend_ref(TPMBackend *backend);
  * @backend: a backend, or NULL
  *
  * A device holds a reference of its own. Dropping the last one stops the TPM in an orderly way
- * and may block for a bounded time. Returns NULL.
+ * and may block for a bounded time; not from within a callback. Returns NULL.
  */
 TPMDEV_EXPORT
 TPMBackend *tpmdev_backend_unref(TPMBackend *backend);

@@ -240,8 +240,9 @@ typedef struct TPMDeviceStatistics {
  * @opaque:  handed to every callback of @host
  * @error:   where a failure is described
  *
- * The device is as after a reset. The TPM's start may still be under way; commands wait for it,
- * and so can the host, with tpmdev_device_wait_ready().
+ * The device is as after a reset, unless it is made with TPMDeviceConfig.incoming. The TPM's start
+ * may still be under way; commands wait for it, and so can the host, with
+ * tpmdev_device_wait_ready(). Any thread may call it; it never waits.
  *
  * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION for @config, TPM_ERROR_IN_USE when the
  * backend serves another device, TPM_ERROR_UNSUPPORTED when the interface cannot show such a TPM,
@@ -267,8 +268,9 @@ TPMDevice *tpmdev_device_new(const TPMDeviceConfig *config, TPMBackend *backend,
  * @opaque:   as for tpmdev_device_new()
  * @error:    where a failure is described
  *
- * Returns a device, or NULL: TPM_ERROR_INVALID_OPTION, TPM_ERROR_MISSING_OPTION,
- * TPM_ERROR_NOT_FOUND for an unknown model or backend, or as tpmdev_device_new().
+ * Any thread may call it. Returns a device, or NULL: TPM_ERROR_INVALID_OPTION,
+ * TPM_ERROR_MISSING_OPTION, TPM_ERROR_NOT_FOUND for an unknown model or backend, or as
+ * tpmdev_device_new().
  */
 TPMDEV_EXPORT
 TPMDevice *tpmdev_device_new_from_string(const char *options, TPMBackend *const *backends,

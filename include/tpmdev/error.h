@@ -4,7 +4,7 @@
  *
  * Every call that can fail takes a GError ** last, may be given NULL there, and says in the
  * message which option, file or field was wrong and what would be right. A call that fails has
- * changed nothing.
+ * changed nothing, where its description does not say otherwise.
  */
 #ifndef TPMDEV_ERROR_H
 #define TPMDEV_ERROR_H

@@ -3,7 +3,8 @@
  * What firmware takes from QEMU's fw_cfg device, for hypervisors that have one: the blobs of the
  * TPM, and the linker-loader commands by which firmware places the ACPI tables and the log area.
  *
- * Any thread may call these. Where they are told what they cannot use, they fail and name it.
+ * Any thread may call these, and none of them waits. Bytes they return are the caller's, who ends
+ * them with g_bytes_unref(). Where they are told what they cannot use, they fail and name it.
  */
 #ifndef TPMDEV_FW_CFG_H
 #define TPMDEV_FW_CFG_H

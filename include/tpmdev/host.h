@@ -73,8 +73,9 @@ typedef struct TPMHost {
      *
      * The device takes a reference. The host must run it. When given, set_irq, backend_error,
      * backend_link and the callbacks of tpm-spapr are called only from a guest's access, from a
-     * reset or from this context. NULL: one thread of the library, shared by all its devices, does
-     * that work.
+     * reset, from this context, or from within a call of <tpmdev/state.h> or
+     * tpmdev_device_wait_ready(), which are for the thread that runs it. NULL: one thread of the
+     * library, shared by all its devices, does that work.
      */
     GMainContext *context;
 

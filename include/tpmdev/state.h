@@ -61,8 +61,8 @@ G_BEGIN_DECLS
  * to do, nothing is written to the guest's memory or queue, and no callback is made but those an
  * access leads to by itself, for registers can be read and written. A device may be saved again.
  *
- * Returns the bytes, which are wiped when the last reference to them goes; or NULL, and then the
- * device goes on as if nothing had been asked:
+ * Returns the bytes, for the caller to end with g_bytes_unref(), and wiped when the last reference
+ * to them goes; or NULL, and then the device goes on as if nothing had been asked:
  * TPM_ERROR_UNSUPPORTED when its TPM cannot be saved, TPM_ERROR_TIMED_OUT when the TPM has not
  * ended within the time, TPM_ERROR_TPM when it has failed or was not started yet, TPM_ERROR_IN_USE
  * from within a callback and while another thread saves or loads the device, or what the backend
@@ -75,7 +75,7 @@ GBytes *tpmdev_device_save(TPMDevice *device, int64_t timeout_ns, GError **error
  * tpmdev_device_load: be a device that was saved
  * @device:     a device with the same configuration before a TPM of the same type and version,
  *              whose guest does not run; best one that was made with TPMDeviceConfig.incoming
- * @state:      what tpmdev_device_save() returned
+ * @state:      what tpmdev_device_save() returned; needed only during the call
  * @timeout_ns: as for tpmdev_device_save()
  * @error:      where a failure is described
  *
