@@ -135,16 +135,20 @@ bool tpm_backend_moves_sequence(TPMBackend *backend)
 bool tpm_backend_can_save(const TPMBackend *backend, GError **error)
 {
     backend = state_owner(backend);
-    if (!TPM_CLASS_HAS(backend->klass, save) || !TPM_CLASS_HAS(backend->klass, load)) {
+    if (TPM_CLASS_HAS(backend->klass, save) && TPM_CLASS_HAS(backend->klass, load)) {
+        return true;
+    }
+    /* A class that has no way to do it may know why. */
+    if (!TPM_CLASS_HAS(backend->klass, can_migrate) ||
+        backend->klass->can_migrate(backend->self, error)) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,
                     "TPM backend '%s' of type %s cannot hand out its TPM's state", backend->id,
                     backend->klass->type);
-        return false;
     }
-    return true;
+    return false;
 }
 
-/* What speaks against it is heard first; a class that has no way to do it may know why. */
+/* What speaks against it is heard first. */
 gboolean tpmdev_backend_can_migrate(TPMBackend *backend, GError **error)
 {
     if (TPM_CLASS_HAS(backend->klass, can_migrate) &&
