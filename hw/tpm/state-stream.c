@@ -223,8 +223,13 @@ static bool header_check(const uint8_t *stream, size_t size, GError **error)
 {
     uint8_t digest[DIGEST_SIZE];
 
-    if (size < HEADER_SIZE || memcmp(stream, magic, sizeof(magic)) != 0) {
-        return damaged(error, "does not begin as such state does");
+    if (size < HEADER_SIZE) {
+        return damaged(error, size == 0 ? "is empty; give all that tpmdev_device_save() returned"
+                                        : "ends within its header; give all that "
+                                          "tpmdev_device_save() returned");
+    }
+    if (memcmp(stream, magic, sizeof(magic)) != 0) {
+        return damaged(error, "must begin with TPMDEVST, as all that tpmdev_device_save() returns");
     }
     if (get_le32(stream + HEADER_VERSION) != STREAM_VERSION) {
         g_set_error(error, TPMDEV_ERROR, TPM_ERROR_UNSUPPORTED,

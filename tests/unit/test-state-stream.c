@@ -124,10 +124,14 @@ static void test_what_is_no_stream_is_refused(void **state)
     Bench *bench = bench_new(subject, guest_stream_when(subject, NULL, NULL, NULL));
     g_autofree uint8_t *huge = g_malloc0(TPM_SAVED_STATE_SIZE_MAX + 1);
     g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
+    g_autoptr(GBytes) head = g_bytes_new_from_bytes(bench->stream, 0, HEADER_SIZE - 1);
+    g_autoptr(GBytes) foreign = g_bytes_new(huge, HEADER_SIZE);
     gsize size;
 
     (void)state;
-    assert_refused(bench, nothing, TPM_ERROR_STATE_DAMAGED, "does not begin as such state does");
+    assert_refused(bench, nothing, TPM_ERROR_STATE_DAMAGED, "is empty");
+    assert_refused(bench, head, TPM_ERROR_STATE_DAMAGED, "ends within its header");
+    assert_refused(bench, foreign, TPM_ERROR_STATE_DAMAGED, "must begin with TPMDEVST");
     memcpy(huge, g_bytes_get_data(bench->stream, &size), HEADER_SIZE);
     g_autoptr(GBytes) too_long = stream_seal(huge, TPM_SAVED_STATE_SIZE_MAX + 1);
 
