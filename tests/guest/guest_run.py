@@ -11,6 +11,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import guest_kernel
@@ -63,6 +64,11 @@ PLATFORMS = {
                         "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
                         [], 256, "hvc0", ("tpm-spapr",), ("slof",)),
 }
+
+
+def on_terminate(*_):
+    """Leave by the way on which everything that was started is ended."""
+    sys.exit("terminated")
 
 
 class Failure(Exception):

@@ -16,7 +16,7 @@ import tempfile
 sys.dont_write_bytecode = True
 import guest_kernel  # noqa: E402
 from guest_moves import run_move, run_show_move  # noqa: E402
-from guest_run import Failure, PLATFORMS, PROCESS_DEADLINE_S, Run, Tap  # noqa: E402
+from guest_run import Failure, on_terminate, PLATFORMS, PROCESS_DEADLINE_S, Run, Tap  # noqa: E402
 
 # The interrupt of mode irq, unless one is given.
 IRQ_DEFAULT = 10
@@ -362,11 +362,6 @@ def cannot_run(args):
         return "there are no static libraries for guest-nested; install libtpms-dev, libssl-dev " \
                "and libfdt-dev"
     return None
-
-
-def on_terminate(*_):
-    """Leave by the way on which everything that was started is ended."""
-    sys.exit("terminated")
 
 
 def main():

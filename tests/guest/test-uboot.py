@@ -8,7 +8,6 @@ The device's node comes into the device tree by the plugin, or stands in a tree 
 """
 import argparse
 import hashlib
-import importlib
 import os
 import re
 import selectors
@@ -22,9 +21,8 @@ import time
 # The tests leave nothing in the source tree.
 sys.dont_write_bytecode = True
 import sanitizer  # noqa: E402
-
-run_guest = importlib.import_module("run-guest")
-Failure = run_guest.Failure
+from guest_run import (Failure, on_terminate, Process, PROCESS_DEADLINE_S, Swtpm,  # noqa: E402
+                       Tap)
 
 # A command takes a fraction of a second, a boot two; a deadline is for what hangs.
 DEADLINE_S = 120
@@ -42,7 +40,7 @@ MEASURED = hashlib.sha256(b"libtpmdev").digest()
 ZERO = bytes(32)
 
 
-class Console(run_guest.Process):
+class Console(Process):
     """A QEMU at whose serial line there is U-Boot's prompt."""
 
     def __init__(self, command, environment, errors):
@@ -214,7 +212,7 @@ class Run:
                 board.check_all()
                 board.check_reset()
                 console.say("poweroff\n")
-                self.tap.result(console.wait(run_guest.PROCESS_DEADLINE_S) == 0,
+                self.tap.result(console.wait(PROCESS_DEADLINE_S) == 0,
                                 "QEMU ended with status 0")
             except Failure as failure:
                 self.tap.result(False, str(failure))
@@ -224,7 +222,7 @@ class Run:
 
     def report_end(self):
         if self.swtpm:
-            self.tap.result(self.swtpm.wait(run_guest.PROCESS_DEADLINE_S) == 0,
+            self.tap.result(self.swtpm.wait(PROCESS_DEADLINE_S) == 0,
                             "swtpm was shut down in an orderly way")
         if not self.args.own_device and os.path.exists(self.statistics):
             with open(self.statistics, encoding="ascii") as file:
@@ -236,7 +234,7 @@ class Run:
     def run(self):
         errors_path = os.path.join(self.directory, "stderr")
         if self.args.tpmdev == "emulator":
-            self.swtpm = run_guest.Swtpm(self.directory, "2.0")
+            self.swtpm = Swtpm(self.directory, "2.0")
         try:
             with open(errors_path, "wb") as errors:
                 self.guest(errors)
@@ -274,12 +272,12 @@ def main():
     args = parser.parse_args()
     if args.own_device and (args.tpmdev != "emulator" or args.tree != "plugin"):
         parser.error("--own-device needs --tpmdev emulator and no --tree")
-    signal.signal(signal.SIGTERM, run_guest.on_terminate)
+    signal.signal(signal.SIGTERM, on_terminate)
     reason = cannot_run(args)
     if reason:
         print(f"1..0 # SKIP {reason}")
         return 0
-    tap = run_guest.Tap()
+    tap = Tap()
     with tempfile.TemporaryDirectory(prefix="tpmdev-uboot-", dir="/tmp") as directory:
         Run(args, tap, directory).run()
     return tap.finish()
