@@ -9,8 +9,8 @@
  *
  * A TPM 1.2 seals nothing before it has an owner. Of it a session is kept, and PCRs.
  *
- * Neighbours: guest-check.c runs these; checks-kept.c has what else is kept; test-guest-moves.py
- * does what they are about.
+ * Neighbours: guest-check.c runs these; checks-kept.c has what else is kept; guest_moves.py does
+ * what they are about.
  */
 #include "event-log.h"
 #include "guest-check.h"
