@@ -91,6 +91,7 @@ def main(description, tests):
     arguments = parser.parse_args()
     try:
         enter()
+        both = Hosts()
     except Skip as skip:
         print(f'1..0 # SKIP {skip}')
         return 0
@@ -98,7 +99,7 @@ def main(description, tests):
     seed = os.environ.get('TPMDEV_TEST_SEED') or str(secrets.randbits(32))
     print(f'# TPMDEV_TEST_SEED={seed} repeats it')
     tap = Tap()
-    with Hosts() as hosts:
+    with both as hosts:
         for name, function, *rest in tests:
             if not arguments.only or arguments.only in name:
                 begin = time.monotonic()
