@@ -88,18 +88,41 @@ class Machines(contextlib.ExitStack):
         assert result.returncode == 1, f'status {result.returncode}: {text}'
         return text
 
+    def refusing(self, tpm, name, *options, device=TIS):
+        """One that waits for a guest at unix:NAME, and is going to end with status 1; a process,
+        whose standard error is a pipe."""
+        tpm = libtpms(self.directory, tpm) if isinstance(tpm, str) else tpm
+        process = harness.start_process(
+            [self.program] + tpm + list(device) + list(options)
+            + ['-incoming', f'unix:{self.path(name)}'], stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL)
+        self.callback(harness.end_process, process)
+        wait_for(lambda: harness.is_listening(self.path(name)), 'destination')
+        return process
+
     def left(self):
         """What is in the directory but TPMs' state."""
         return sorted(name for name in os.listdir(self.directory)
                       if not os.path.isdir(self.path(name)))
 
     def state_of(self, name):
-        """All there is of a TPM's state, to be compared."""
-        files = {}
-        for file in sorted(os.listdir(self.path(name))):
-            with open(os.path.join(self.path(name), file), 'rb') as content:
-                files[file] = content.read()
-        return files
+        return files_of(self.path(name))
+
+
+def files_of(path):
+    """All there is of a TPM's state in a directory, to be compared."""
+    files = {}
+    for name in sorted(os.listdir(path)):
+        with open(os.path.join(path, name), 'rb') as file:
+            files[name] = file.read()
+    return files
+
+
+def refusal(process):
+    """What it says, once it has ended."""
+    said = process.communicate(timeout=DEADLINE_S)[1].decode()
+    assert process.returncode == 1, f'status {process.returncode}: {said}'
+    return said
 
 
 def moved(source, destination):

@@ -17,7 +17,7 @@ import tpm2
 from harness import DEADLINE_S, Crb, Tis, wait_for
 from hosts import main
 from journey import DEVICES, Journey
-from machines import execute, run_status, status
+from machines import execute, files_of, run_status, status
 from processor import EXECUTING
 
 MARK = b'destined'
@@ -216,15 +216,6 @@ CASES = [
 
 # ---- the TPM of the destination ----
 
-def files_of(path):
-    """The TPM's state on disk, to be compared."""
-    files = {}
-    for name in sorted(os.listdir(os.path.join(path, 'state'))):
-        with open(os.path.join(path, 'state', name), 'rb') as file:
-            files[name] = file.read()
-    return files
-
-
 @contextlib.contextmanager
 def guest_on(journey, how):
     """What carries out commands of another guest, which has the TPM there while it runs."""
@@ -322,7 +313,7 @@ def fails(program, hosts, seed, case):
         if case.is_full:
             fill(filler)
         destination = journey.destination(**how)
-        before = files_of(destination.path)
+        before = files_of(destination.swtpm.state)
         uri = destination.uri()
         case.before(journey, destination)
         steps = [step for step in journey.driver.STEPS if step != EXECUTING or case.reason != HUNG]
@@ -336,7 +327,7 @@ def fails(program, hosts, seed, case):
         set_timeout(journey.here.machine, 60000)
         check_destination(destination, case)
         destination.close()
-        left = files_of(destination.path)
+        left = files_of(destination.swtpm.state)
         assert case.is_copied or left == before, f'{sorted(before)}, then {sorted(left)}'
         if case.is_full:
             os.unlink(filler)

@@ -7,15 +7,13 @@ import array
 import os
 import resource
 import socket
-import subprocess
 import sys
 import time
 
-import harness
 import tpm2
 from harness import ARCHES, Crb, DEADLINE_S, Skip, Spapr, Tap, Tis, wait_for
 from i2c import I2c
-from machines import (execute, human, libtpms, Machines, moved, refused, run_status, started, status,
+from machines import (execute, human, Machines, moved, refusal, refused, run_status, started, status,
                       stays, TIS, two_tpms, wait_status)
 
 # For so long a monitor is asked while the TPM carries out its command: longer than the machine lets
@@ -170,11 +168,11 @@ def all_is_equal(program, kind):
         assert machines.left() == [], machines.left()
 
 
-def command_under_way(program, kind, incoming='unix:@DIR@/s'):
+def command_under_way(program, kind):
     """It is begun at the source, and its response is read at the destination."""
     with Machines(program) as machines:
         first, second = two_tpms(machines, kind)
-        uri = incoming.replace('@DIR@', machines.directory)
+        uri = f'unix:{machines.path("s")}'
         source, destination = machines.start(first), machines.start(second, '-incoming', uri)
         driver = started(source)
         driver.send(tpm2.CREATE_PRIMARY_RSA)
@@ -395,17 +393,11 @@ def other_destination(program):
         for options, device, text in (([], ['-device', 'tpm-crb,tpmdev=t'], 'state is that of a '
                                        'tpm-tis and this device is a tpm-crb'),
                                       (['-m', '32'], TIS, 'give the same -m')):
-            path = machines.path('s')
-            process = harness.start_process(
-                [program] + libtpms(machines.directory, 'b') + device + options
-                + ['-incoming', f'unix:{path}'], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-            machines.callback(harness.end_process, process)
-            wait_for(lambda: harness.is_listening(path), 'destination')
+            process = machines.refusing('b', 's', *options, device=device)
             before = machines.state_of('b')
-            execute(source, 'migrate', uri=f'unix:{path}')
+            execute(source, 'migrate', uri=f'unix:{machines.path("s")}')
             stays(source, driver, value, text)
-            said = process.communicate(timeout=DEADLINE_S)[1].decode()
-            assert process.returncode == 1, said
+            said = refusal(process)
             assert 'load of migration failed: ' in said and text in said, said
             assert machines.state_of('b') == before
         assert machines.left() == [], machines.left()

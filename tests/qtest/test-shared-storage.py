@@ -14,7 +14,7 @@ import time
 import harness
 import tpm2
 from harness import DEADLINE_S, Swtpm, Tap, Tis, wait_for
-from machines import (emulator, execute, human, Machines, moved, run_status, started, TIS,
+from machines import (emulator, execute, human, Machines, moved, refusal, run_status, started,
                       wait_status)
 
 SOURCE, DESTINATION = 'release-lock-outgoing=on', 'incoming=on,release-lock-outgoing=on'
@@ -46,15 +46,6 @@ class Shared(Machines):
     def destination(self, name='s', how=DESTINATION, options=()):
         """One that waits for a guest at unix:NAME."""
         return self.start(self.tpm(how), '-incoming', self.uri(name), *options)
-
-    def refusing(self, name, how):
-        """One that is going to end with status 1; a process, whose standard error is a pipe."""
-        process = harness.start_process(
-            [self.program] + self.tpm(how) + TIS + ['-incoming', self.uri(name)],
-            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.callback(harness.end_process, process)
-        wait_for(lambda: harness.is_listening(self.path(name)), 'destination')
-        return process
 
     def uri(self, name):
         return f'unix:{self.path(name)}'
@@ -224,10 +215,10 @@ def destination_refuses(program):
         key = machines.path('key')
         with open(key, 'wb') as file:
             file.write(bytes(range(32)))
-        process = machines.refusing('s', f'{DESTINATION},key-file={key}')
+        process = machines.refusing(machines.tpm(f'{DESTINATION},key-file={key}'), 's')
         execute(source, 'migrate', uri=machines.uri('s'))
-        said = process.communicate(timeout=DEADLINE_S)[1].decode()
-        assert process.returncode == 1 and 'is not encrypted' in said, said
+        said = refusal(process)
+        assert 'is not encrypted' in said, said
         stays(machines, source, seen, 'is not encrypted')
 
 
@@ -235,11 +226,10 @@ def source_keeps_its_lock(program):
     """One without the option is told what would be right, and has lost nothing."""
     with Shared(program) as machines:
         source, seen = machines.source(how='')
-        process = machines.refusing('s', DESTINATION)
+        process = machines.refusing(machines.tpm(DESTINATION), 's')
         execute(source, 'migrate', uri=machines.uri('s'))
-        said = process.communicate(timeout=DEADLINE_S)[1].decode()
-        text = 'end that first, or have it made with release-lock-outgoing=on'
-        assert process.returncode == 1 and text in said, said
+        said = refusal(process)
+        assert 'end that first, or have it made with release-lock-outgoing=on' in said, said
         wait_status(source, 'failed')
         goes_on(source, seen)
 
@@ -356,15 +346,11 @@ def swtpm_without_the_capability(program):
         run = started(source).command
         tpm2.pcr_extend(run, 10, 'measured')
         value = tpm2.pcr_read(run, 10)
-        process = harness.start_process(
-            [program] + emulator(second) + TIS
-            + ['-incoming', machines.uri('s')], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        machines.callback(harness.end_process, process)
-        wait_for(lambda: harness.is_listening(machines.path('s')), 'destination')
+        process = machines.refusing(emulator(second), 's')
         execute(source, 'migrate', uri=machines.uri('s'))
-        said = process.communicate(timeout=DEADLINE_S)[1].decode()
+        said = refusal(process)
         text = 'INIT with result 9h (operation failed; is its state in use by another swtpm'
-        assert process.returncode == 1 and text in said, said
+        assert text in said, said
         wait_status(source, 'failed')
         assert text in execute(source, 'query-migrate')['error-desc']
         assert run_status(source) == 'running'
