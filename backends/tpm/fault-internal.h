@@ -133,6 +133,9 @@ void tpm_fault_forget(FaultTPM *fault);
 void tpm_fault_run(FaultTPM *fault);
 void tpm_fault_inner_is_free(FaultTPM *fault);
 
+/* Does a start or load wait for it? Then what it answers is for a device that is gone. */
+bool tpm_fault_is_of_before(const FaultTPM *fault);
+
 /* There is an answer, with its outcome: have it told when it is due. */
 void tpm_fault_answered(FaultTPM *fault);
 

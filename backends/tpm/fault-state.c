@@ -48,7 +48,7 @@ void tpm_fault_on_moved(void *client, const TPMState *saved, const GError *error
     g_mutex_lock(&fault->lock);
     tpm_fault_inner_is_free(fault);
     fault->handed_out = error ? fault->handed_out : saved != NULL;
-    if (fault->moving) { /* else its device is gone */
+    if (fault->moving && !fault->is_answered && !tpm_fault_is_of_before(fault)) {
         FaultAnswer *answer = &fault->answer;
 
         if (error) {

@@ -317,12 +317,17 @@ void tpm_fault_inner_is_free(FaultTPM *fault)
     fault->busy = fault->lingers = false;
 }
 
+bool tpm_fault_is_of_before(const FaultTPM *fault)
+{
+    return fault->start_wanted || fault->load_wanted;
+}
+
 static void on_started(void *client, const GError *error)
 {
     FaultTPM *fault = client;
 
     g_mutex_lock(&fault->lock);
-    bool is_wanted = !fault->start_wanted && !fault->dead; /* else it is of before */
+    bool is_wanted = !tpm_fault_is_of_before(fault) && !fault->dead;
     unsigned cycle = fault->cycle;
 
     tpm_fault_inner_is_free(fault);
@@ -364,7 +369,7 @@ static void on_hashed(void *client, const GError *error)
     FaultTPM *fault = client;
 
     g_mutex_lock(&fault->lock);
-    bool is_wanted = !fault->start_wanted;
+    bool is_wanted = !tpm_fault_is_of_before(fault);
     unsigned cycle = fault->cycle;
 
     tpm_fault_inner_is_free(fault);

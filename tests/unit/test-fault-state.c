@@ -408,6 +408,52 @@ static void test_a_load_waits_for_the_command_of_the_last_device(void **state)
     assert_true(is_well(machine));
 }
 
+/*
+ * The last device has gone with a save, a start or a step of a measurement under way, and the next
+ * one loads a state: what becomes of the former is no answer to that.
+ */
+static void test_a_load_is_not_answered_for_the_last_device(void **state)
+{
+    Machine *machine = *state;
+    g_autoptr(GError) failure = g_error_new_literal(TPMDEV_ERROR, TPM_ERROR_TPM, "the fuse is out");
+    BackendClient client;
+
+    machine->tpm = chain_tpm_new(TPM_VERSION_2_0, TPM_BUFFER_SIZE_COMMON, true);
+    machine->fault = fault_wrap(machine->tpm->backend);
+    backend_client_bind(&client, machine->fault, NULL);
+    assert_true(backend_client_start(&client, TPM_BUFFER_SIZE_COMMON));
+    g_autofree TPMState *saved = backend_client_save(&client);
+
+    tpm_backend_resume(machine->fault);
+    machine->tpm->deaf = true;
+    for (unsigned i = 0; i < 3; i++) {
+        machine->tpm->at_once = false;
+        if (i == 0) {
+            tpm_backend_save_state(machine->fault, false);
+        } else if (i == 1) {
+            tpm_backend_start(machine->fault, TPM_BUFFER_SIZE_COMMON);
+        } else {
+            backend_client_hash(&client, TPM_HASH_START, NULL, 0);
+        }
+        backend_client_unbind(&client);
+        backend_client_bind(&client, machine->fault, NULL);
+        tpm_backend_load_state(machine->fault, TPM_BUFFER_SIZE_COMMON, saved, false, false);
+        assert_int_equal(machine->tpm->loads, i);
+        if (i == 0) {
+            chain_tpm_answer(machine->tpm);
+        } else {
+            machine->tpm->starting = machine->tpm->hashing = false;
+            tpmdev_backend_failed(machine->tpm->backend, failure);
+        }
+        assert_int_equal(machine->tpm->loads, i + 1);
+        assert_int_equal(client.moved, 0);
+        chain_tpm_answer(machine->tpm);
+        assert_int_equal(client.moved, 1);
+        assert_null(client.move_error);
+    }
+    backend_client_unbind(&client);
+}
+
 /* ---- never ---- */
 
 static void test_a_save_or_load_that_hangs_is_refused_in_the_end(void **state)
@@ -458,6 +504,29 @@ static void test_the_next_device_ends_a_hang(void **state)
     plug_device(machine, machine->fault, false);
     assert_int_equal(machine->tpm->starts, 2);
     assert_true(is_well(machine));
+}
+
+/* Whatever the TPM within answers meanwhile to the device before. */
+static void test_a_hang_ends_as_it_was_told_to(void **state)
+{
+    Machine *machine = *state;
+    TPMState none = { .size = sizeof(none), .writer = "nobody" };
+    BackendClient client;
+
+    machine->config.delay_min_us = 50000;
+    plug(machine, TPM_FAULT_HANG, TPM_FAULT_ON_LOAD, false);
+    machine->tpm->at_once = false;
+    machine->tpm->deaf = true;
+    assert_save_fails(machine, SHORT_NS, TPM_ERROR_TIMED_OUT, HAS_NOT_ENDED);
+    machine->device = tpmdev_device_free(machine->device);
+    backend_client_bind(&client, machine->fault, NULL);
+    tpm_backend_load_state(machine->fault, TPM_BUFFER_SIZE_COMMON, &none, false, false);
+    machine->tpm->refuses = true;
+    chain_tpm_answer(machine->tpm);
+    backend_client_wait_moved(&client, 1);
+    assert_string_equal(client.move_error, "TPM backend 'faulty' has not answered within 50 ms, as "
+                                           "it was told to");
+    backend_client_unbind(&client);
 }
 
 /* Whoever wants another one says so: half a minute is longer than any test waits. */
@@ -568,9 +637,11 @@ int main(void)
         FAULT_TEST(test_a_save_that_comes_too_late_is_taken_back),
         FAULT_TEST(test_the_next_device_has_a_tpm_whose_state_was_handed_out),
         FAULT_TEST(test_a_load_waits_for_the_command_of_the_last_device),
+        FAULT_TEST(test_a_load_is_not_answered_for_the_last_device),
         FAULT_TEST(test_a_save_or_load_that_hangs_is_refused_in_the_end),
         FAULT_TEST(test_what_a_guest_asks_in_a_hang_waits_for_its_end),
         FAULT_TEST(test_the_next_device_ends_a_hang),
+        FAULT_TEST(test_a_hang_ends_as_it_was_told_to),
         FAULT_TEST(test_a_hang_has_an_end_of_its_own),
         FAULT_TEST(test_a_tpm_that_dies_in_a_save_is_dead_until_the_next_reset),
         FAULT_TEST(test_a_tpm_that_dies_in_a_load_is_dead_until_the_next_one),
