@@ -73,7 +73,7 @@ typedef struct LibtpmsTPM {
     gint work;           /* of Work */
     gint phase;          /* a Phase */
     gint lingering;      /* the device will poll */
-    gint abandoned;      /* start() came: nobody is to hear of the command of before */
+    gint abandoned;      /* start() or load() came: nobody is to hear of what was before */
     gint sleeping;       /* the worker needs to be woken */
     gint buffer_size;    /* for WORK_START */
     gint cycle;          /* of the last start() or load() */
@@ -164,14 +164,17 @@ static void run_start(LibtpmsTPM *tpm)
     tpmdev_backend_started(tpm->backend);
 }
 
+/* Its device may have gone meanwhile, and the next one wait for the answer to its own load. */
 static void run_save(LibtpmsTPM *tpm)
 {
     g_autoptr(GError) error = NULL;
     LibtpmsState collected = { .shut_down = false };
+    bool saved = libtpms_engine_save(tpm->engine, &collected, &error);
+    TPMState state = libtpms_state_get(&collected);
 
-    if (libtpms_engine_save(tpm->engine, &collected, &error)) {
-        TPMState state = libtpms_state_get(&collected);
-
+    if (g_atomic_int_get(&tpm->abandoned)) {
+        /* nobody is to hear of it */
+    } else if (saved) {
         tpmdev_backend_saved(tpm->backend, &state);
     } else {
         tpmdev_backend_refused(tpm->backend, error);
@@ -190,8 +193,13 @@ static void run_load(LibtpmsTPM *tpm)
         return; /* a later load() has it, and is behind this one */
     }
     g_atomic_int_set(&tpm->abandoned, FALSE);
-    if (libtpms_engine_load(tpm->engine, (size_t)g_atomic_int_get(&tpm->buffer_size), state, &lost,
-                            &error)) {
+    bool loaded = libtpms_engine_load(tpm->engine, (size_t)g_atomic_int_get(&tpm->buffer_size),
+                                      state, &lost, &error);
+
+    if (g_atomic_int_get(&tpm->abandoned)) {
+        return; /* as of a save: a start or another load is behind it */
+    }
+    if (loaded) {
         tpmdev_backend_set_established(tpm->backend, libtpms_engine_get_established(tpm->engine));
         tpmdev_backend_loaded(tpm->backend);
     } else if (lost) {

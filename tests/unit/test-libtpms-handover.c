@@ -87,6 +87,15 @@ static void wait_until_it_waits(void)
     assert_true(in_time);
 }
 
+/* The directory is free, or is to be tried for once more. */
+static void end_waiting(void)
+{
+    g_mutex_lock(&wait_lock);
+    waits_for_hurry = false;
+    g_cond_signal(&wait_changed);
+    g_mutex_unlock(&wait_lock);
+}
+
 /* Also when the test has failed. */
 static int handover_tear_down(void **state)
 {
@@ -728,6 +737,62 @@ static void test_a_source_loads_what_comes_back(void **state)
     assert_anybodys(fixture);
 }
 
+/* ---- a device that has gone while its TPM waited ---- */
+
+/* What the TPM does then is for the next device, which loads this state. */
+static void next_device_loads(Fixture *fixture, const TPMState *state)
+{
+    wait_until_it_waits();
+    unbind_client(fixture);
+    bind_client(fixture);
+    tpm_backend_load_state(fixture->backend, TPM_BUFFER_SIZE_COMMON, state, false, false);
+}
+
+static void test_a_load_is_not_answered_with_the_save_of_the_last_device(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
+    TPMStateDirectory *other = another(fixture);
+
+    begin_waiting(NULL, true);
+    tpm_backend_save_state(fixture->backend, false);
+    next_device_loads(fixture, saved);
+    tpm_state_directory_close(other);
+    another_goes_on(fixture); /* so that this save is refused */
+    end_waiting();
+    backend_client_wait_moved(fixture->client, 1);
+    assert_null(fixture->client->move_error);
+    assert_mark(fixture, before);
+}
+
+static void test_a_load_is_not_answered_with_that_of_the_last_device(void **state)
+{
+    Fixture *fixture = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        bool is_good = i == 0;
+        g_autofree TPMState *good = saved_by_another(fixture);
+        g_autofree TPMState *bad = tpm_state_copy(good);
+        TPMStateDirectory *other = another(fixture);
+
+        ((uint8_t *)bad->volatile_state.data)[20] ^= 1;
+        make_destination(fixture);
+        begin_waiting(NULL, true);
+        tpm_backend_load_state(fixture->backend, TPM_BUFFER_SIZE_COMMON, is_good ? bad : good,
+                               false, false);
+        next_device_loads(fixture, is_good ? good : bad);
+        tpm_state_directory_close(other);
+        end_waiting();
+        backend_client_wait_moved(fixture->client, 1);
+        assert_true(is_good == !fixture->client->move_error);
+        drop_backend(fixture);
+        empty_directory(fixture);
+    }
+}
+
 /* ---- with what else there is ---- */
 
 static const uint8_t key[TPM_LIBTPMS_KEY_SIZE] = { 1, 2, 3 };
@@ -948,6 +1013,8 @@ int main(void)
         HANDOVER_TEST(test_without_a_state_the_directory_is_taken_by_the_start),
         HANDOVER_TEST(test_a_destination_that_has_not_run_can_be_saved_on),
         HANDOVER_TEST(test_a_source_loads_what_comes_back),
+        HANDOVER_TEST(test_a_load_is_not_answered_with_the_save_of_the_last_device),
+        HANDOVER_TEST(test_a_load_is_not_answered_with_that_of_the_last_device),
         HANDOVER_TEST(test_encrypted_state_changes_hands),
         HANDOVER_TEST(test_a_destination_encrypts_the_state_with_its_first_use),
         HANDOVER_TEST(test_a_start_without_a_state_encrypts_what_is_there),
