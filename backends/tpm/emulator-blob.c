@@ -37,7 +37,6 @@ void tpm_emulator_request_part(Emulator *emulator)
     const TPMSecret *blob = move->parts[move->part];
     uint8_t message[SWTPM_BLOB_MESSAGE_SIZE];
 
-    move->headed = false;
     tpm_swtpm_blob_message(SWTPM_GET_STATEBLOB, 0, SWTPM_BLOB_PERMANENT + move->part,
                            blob ? (uint32_t)blob->len : 0, message);
     tpm_emulator_send_message(emulator, SWTPM_GET_STATEBLOB, message, sizeof(message), -1);
@@ -76,39 +75,61 @@ static bool take_head(Emulator *emulator)
         wrong_sizes(emulator, total, length);
         return false;
     }
-    move->headed = true;
-    move->left = length;
+    emulator->reply_headed = true;
+    emulator->reply_left = length;
     return true;
 }
 
 bool tpm_emulator_receive_rest(Emulator *emulator, TPMSecret *bytes)
 {
-    EmulatorMove *move = &emulator->move;
-
-    while (move->left > 0) {
-        size_t size = MIN(move->left, CHUNK_SIZE);
+    while (emulator->reply_left > 0) {
+        size_t size = MIN(emulator->reply_left, CHUNK_SIZE);
         ssize_t got = tpm_emulator_receive(emulator, tpm_secret_reserve(bytes, size), size);
 
         if (got <= 0) {
             return false; /* none yet, or never */
         }
         bytes->len += (size_t)got;
-        move->left -= (uint32_t)got;
+        emulator->reply_left -= (uint32_t)got;
     }
     return true;
+}
+
+/* The next reply begins behind it. */
+bool tpm_emulator_drop_rest(Emulator *emulator, size_t length_offset)
+{
+    if (!emulator->reply_headed) {
+        uint32_t length = tpm_get_be32(emulator->reply + length_offset);
+
+        if (length > TPM_STATE_BLOB_SIZE_MAX) {
+            tpm_emulator_break(emulator,
+                               tpm_emulator_error(emulator, TPM_ERROR_PROTOCOL,
+                                                  "sent %u bytes in answer to %s; a message may "
+                                                  "bring %u",
+                                                  length, tpm_swtpm_command_name(emulator->request),
+                                                  TPM_STATE_BLOB_SIZE_MAX));
+            return false;
+        }
+        emulator->reply_headed = true;
+        emulator->reply_left = length;
+    }
+    g_autoptr(TPMSecret) dropped = tpm_secret_new(0);
+
+    return tpm_emulator_receive_rest(emulator, dropped);
 }
 
 bool tpm_emulator_receive_part(Emulator *emulator)
 {
     EmulatorMove *move = &emulator->move;
 
-    if (emulator->request != SWTPM_GET_STATEBLOB || emulator->reply_is_stale) {
+    if (emulator->request != SWTPM_GET_STATEBLOB) {
         return true;
     }
-    if (!move->headed && !take_head(emulator)) {
-        return false;
+    if (emulator->reply_is_stale) {
+        return tpm_emulator_drop_rest(emulator, SWTPM_BLOB_LENGTH_OFFSET);
     }
-    return tpm_emulator_receive_rest(emulator, move->parts[move->part]);
+    return (emulator->reply_headed || take_head(emulator)) &&
+           tpm_emulator_receive_rest(emulator, move->parts[move->part]);
 }
 
 bool tpm_emulator_part_is_whole(const Emulator *emulator)

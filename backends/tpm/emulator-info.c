@@ -34,7 +34,6 @@ void tpm_emulator_request_info(Emulator *emulator)
     EmulatorMove *move = &emulator->move;
     uint8_t message[SWTPM_INFO_MESSAGE_SIZE];
 
-    move->headed = false;
     move->chunks++;
     tpm_swtpm_info_message(move->kind == MOVE_SAVE ? TPM_INFO_OF_SOURCE : TPM_INFO_OF_TARGET,
                            move->info ? (uint32_t)move->info->len : 0, message);
@@ -59,20 +58,22 @@ static bool take_head(Emulator *emulator)
     if (!move->info) {
         move->info = tpm_secret_new(0);
     }
-    move->headed = true;
     move->total = length > 0 ? total : (uint32_t)move->info->len;
-    move->left = length;
+    emulator->reply_headed = true;
+    emulator->reply_left = length;
     return true;
 }
 
 bool tpm_emulator_receive_info(Emulator *emulator)
 {
-    EmulatorMove *move = &emulator->move;
-
-    if (emulator->request != SWTPM_GET_INFO || emulator->reply_is_stale) {
+    if (emulator->request != SWTPM_GET_INFO) {
         return true;
     }
-    return (move->headed || take_head(emulator)) && tpm_emulator_receive_rest(emulator, move->info);
+    if (emulator->reply_is_stale) {
+        return tpm_emulator_drop_rest(emulator, SWTPM_INFO_LENGTH_OFFSET);
+    }
+    return (emulator->reply_headed || take_head(emulator)) &&
+           tpm_emulator_receive_rest(emulator, emulator->move.info);
 }
 
 static void go_on(Emulator *emulator)

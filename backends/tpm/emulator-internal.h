@@ -162,8 +162,6 @@ typedef struct EmulatorMove {
     TPMSecret *info;   /* what the TPM says of itself; NULL: nothing */
     unsigned chunks;   /* of that, which were asked for */
     uint32_t total;    /* bytes of the present part, or of that */
-    uint32_t left;     /* of those of the present reply that are still to come */
-    bool headed;       /* its head has come */
     TPMState *incoming;
     char *writer;  /* of a state that goes out, once it is there */
     GError *error; /* why it was refused; NULL: it was not */
@@ -212,6 +210,8 @@ typedef struct Emulator {
     bool reply_is_stale; /* nobody waits for it any more */
     uint8_t reply[SWTPM_REPLY_MAX];
     size_t reply_size;   /* bytes of it that are here */
+    bool reply_headed;   /* it brings more behind them, and it is known how much: */
+    uint32_t reply_left; /* bytes of that which are still to come */
     TPMSecret *outgoing; /* a frame that is being sent; NULL for none */
     size_t sent;         /* bytes of it */
     bool want_cancel;
@@ -474,6 +474,9 @@ bool tpm_emulator_part_is_whole(const Emulator *emulator);
 
 /* The rest of the present reply goes to these bytes: true when it is whole. */
 bool tpm_emulator_receive_rest(Emulator *emulator, TPMSecret *bytes);
+
+/* The same of one that nobody waits for any more; its size is at this offset of the reply. */
+bool tpm_emulator_drop_rest(Emulator *emulator, size_t length_offset);
 
 /* Send SET_STATEBLOB. No other message may be under way. */
 void tpm_emulator_request_set(Emulator *emulator, uint32_t type, uint32_t flags, const void *blob,

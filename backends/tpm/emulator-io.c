@@ -134,6 +134,8 @@ void tpm_emulator_send_message(Emulator *emulator, SwtpmCommand command, const u
     emulator->request_deadline = 0;
     emulator->reply_is_stale = false;
     emulator->reply_size = 0;
+    emulator->reply_headed = false;
+    emulator->reply_left = 0;
     if (!tpm_channel_send(emulator->control_fd, message, size, passed_fd)) {
         channel_lost(emulator, "control");
     }

@@ -69,6 +69,9 @@ void tpm_emulator_move_clear(Emulator *emulator)
 {
     tpm_emulator_move_free(&emulator->move);
     emulator->move = (EmulatorMove){ .kind = MOVE_NONE };
+    /* What swtpm still sends of it has nowhere to go. */
+    emulator->reply_is_stale |=
+        emulator->request == SWTPM_GET_STATEBLOB || emulator->request == SWTPM_GET_INFO;
     emulator->news &= ~(unsigned)NEWS_MOVED;
 }
 

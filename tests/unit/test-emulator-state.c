@@ -239,6 +239,77 @@ static void test_a_peer_without_the_messages_says_so(void **state)
     emulator_test_end(&test);
 }
 
+/* ---- a device that has gone meanwhile ---- */
+
+/* Some of the reply may be here already; the next one of this connection is behind it. */
+static void start_after_save(const char *const *script, uint32_t left)
+{
+    static EmulatorTest test;
+    gint64 deadline = g_get_monotonic_time() + CLIENT_DEADLINE_S * G_TIME_SPAN_SECOND;
+
+    emulator_test_start(&test, script);
+    tpm_backend_save_state(test.backend, false);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    while (emulator_test_peek(&test).reply_left != left) {
+        assert_true(g_get_monotonic_time() < deadline);
+        g_thread_yield();
+    }
+    emulator_test_unbind(&test);
+    emulator_test_bind(&test);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
+    fake_swtpm_go(test.fake);
+    backend_client_wait_started(&test.client, 1);
+    assert_null(test.client.start_error);
+    emulator_test_end(&test);
+}
+
+static void test_what_is_handed_out_to_nobody_is_dropped(void **state)
+{
+    static const char *const whole[] = { READY, GET_PERM, "wait", PERM, START, GOODBYE, NULL };
+    static const char *const half[] = { READY,
+                                        GET_PERM,
+                                        "c! 00000000 00000000 00000017 00000017 " PERM_HEAD,
+                                        "wait",
+                                        "c! " PERM_TAIL,
+                                        START,
+                                        GOODBYE,
+                                        NULL };
+    static const char *const info[] = { SHAKE("7fbf"),
+                                        START,
+                                        "c? 00000012 00000000 00000021 00000000 00000000",
+                                        "wait",
+                                        "c! 00000000 00000008 00000008 7b*7 00",
+                                        START,
+                                        GOODBYE,
+                                        NULL };
+
+    (void)state;
+    start_after_save(whole, 0);
+    start_after_save(half, 8);
+    start_after_save(info, 0);
+}
+
+/* One that says it has more than there can be is not listened to for so long. */
+static void test_what_nobody_wants_has_an_end(void **state)
+{
+    static const char *const script[] = { READY,   GET_PERM,
+                                          "wait",  "c! 00000000 00000000 00080001 00080001",
+                                          "c eof", NULL };
+    static EmulatorTest test;
+
+    (void)state;
+    emulator_test_start(&test, script);
+    tpm_backend_save_state(test.backend, false);
+    assert_true(fake_swtpm_reached(test.fake, 1));
+    emulator_test_unbind(&test);
+    emulator_test_bind(&test);
+    tpm_backend_start(test.backend, TPM_BUFFER_SIZE_COMMON);
+    fake_swtpm_go(test.fake);
+    backend_client_wait_started(&test.client, 1);
+    assert_contains(test.client.start_error, "sent 524289 bytes");
+    emulator_test_end(&test);
+}
+
 /* ---- the source after it ---- */
 
 /* Its storage stays as it is: another host may have it by now. */
@@ -328,6 +399,8 @@ int main(void)
         cmocka_unit_test(test_a_save_without_an_answer_times_out),
         cmocka_unit_test(test_what_was_wanted_comes_before_a_save),
         cmocka_unit_test(test_a_peer_without_the_messages_says_so),
+        cmocka_unit_test(test_what_is_handed_out_to_nobody_is_dropped),
+        cmocka_unit_test(test_what_nobody_wants_has_an_end),
         cmocka_unit_test(test_a_tpm_that_was_handed_out_is_not_shut_down),
         cmocka_unit_test(test_the_source_takes_its_storage_back),
         cmocka_unit_test(test_a_source_without_its_storage_has_failed),
