@@ -50,8 +50,8 @@ class I2c:
 
     REQUEST_USE, VALID, READY, GO, DATA_AVAIL, EXPECT = 0x02, 0x80, 0x40, 0x20, 0x10, 0x08
 
-    def __init__(self, qtest):
-        self.bus = Bus(qtest)
+    def __init__(self, qtest, bus=BUS):
+        self.bus = Bus(qtest, bus)
 
     def write(self, register, data):
         self.bus.start()
@@ -112,3 +112,9 @@ class I2c:
             response += self.read(REGISTERS['DATA_FIFO'], min(burst, 32))
         self.check_csum(response)
         return response
+
+    def command(self, command):
+        """Carry a command out as a driver does; its response."""
+        self.send(command)
+        self.go()
+        return self.receive()

@@ -17,6 +17,7 @@ import time
 import harness
 import tpm2
 from harness import ARCHES, DEADLINE_S, QTest, Skip, Spapr, Tap, Tis, wait_for
+from i2c import I2c
 from machines import Machines
 
 SWTPM = '''
@@ -58,6 +59,29 @@ PSERIES = '''
     -device spapr-vscsi,id=scsi0,reg=0x00002000 \\
     -device virtio-blk-pci,scsi=off,bus=pci.0,addr=0x3,drive=drive-virtio-disk0,id=virtio-disk0 \\
     -drive file=test.img,format=raw,if=none,id=drive-virtio-disk0
+'''
+
+VIRT = '''
+  qemu-system-aarch64 -machine virt,gic-version=3,accel=kvm \\
+    -cpu host -m 4G \\
+    -nographic -no-acpi \\
+    -chardev socket,id=chrtpm,path=/tmp/mytpm1/swtpm-sock \\
+    -tpmdev emulator,id=tpm0,chardev=chrtpm \\
+    -device tpm-tis-device,tpmdev=tpm0 \\
+    -device virtio-blk-pci,drive=drv0 \\
+    -drive format=qcow2,file=hda.qcow2,if=none,id=drv0 \\
+    -drive if=pflash,format=raw,file=flash0.img,readonly=on \\
+    -drive if=pflash,format=raw,file=flash1.img
+'''
+
+AST2600 = '''
+  qemu-system-arm -M ast2600-evb -nographic \\
+    -kernel arch/arm/boot/zImage \\
+    -dtb arch/arm/boot/dts/aspeed-ast2600-evb.dtb \\
+    -initrd rootfs.cpio \\
+    -chardev socket,id=chrtpm,path=/tmp/mytpm1/swtpm-sock \\
+    -tpmdev emulator,id=tpm0,chardev=chrtpm \\
+    -device tpm-tis-i2c,tpmdev=tpm0,bus=aspeed.i2c.bus.12,address=0x2e
 '''
 
 PASSTHROUGH = '''
@@ -214,14 +238,30 @@ def save_and_restore(program):
         assert not extra, f"left in swtpm's directory: {extra}"
 
 
-def pseries(program):
-    """The line is taken, and the TPM is there."""
+def spapr(qtest):
+    driver = Spapr(qtest)
+    driver.open()
+    return driver
+
+
+def tis_of_virt(qtest):
+    driver = Tis(qtest, base=ARCHES['aarch64'].tpm_base)
+    driver.request()
+    return driver
+
+
+def i2c(qtest):
+    driver = I2c(qtest, bus=12)
+    driver.request()
+    return driver
+
+
+def other_machine(program, line, device):
+    """The line is taken, and the TPM is there; device(qtest) is a driver of it."""
     with Desk(program) as desk:
         swtpm = desk.start_swtpm()
-        machine = desk.start_machine(PSERIES + ' -monitor stdio')
-        driver = Spapr(desk.play_cpu(machine))
-        driver.open()
-        tpm2.startup(driver.command)
+        machine = desk.start_machine(line + ' -monitor stdio')
+        tpm2.startup(device(desk.play_cpu(machine)).command)
         quit_and_look(machine, swtpm)
 
 
@@ -240,7 +280,9 @@ def main():
     program = os.path.abspath(parser.parse_args().machine)
     tap = Tap()
     tap.run('a VM is saved and restored', save_and_restore, program)
-    tap.run('the line of a pSeries machine', pseries, program)
+    tap.run('the line of a pSeries machine', other_machine, program, PSERIES, spapr)
+    tap.run('the line of an Arm virt machine', other_machine, program, VIRT, tis_of_virt)
+    tap.run('the line of an AST2600 board', other_machine, program, AST2600, i2c)
     tap.run("the line of a machine with the host's TPM", passthrough, program)
     return tap.done()
 

@@ -189,21 +189,6 @@ def command_under_way(program, kind):
 
 # ---- other devices ----
 
-class I2cDriver:
-    """The same steps as the others have."""
-
-    def __init__(self, qtest):
-        self.i2c = I2c(qtest)
-
-    def request(self):
-        self.i2c.request()
-
-    def command(self, command):
-        self.i2c.send(command)
-        self.i2c.go()
-        return self.i2c.receive()
-
-
 def device_moves(program, arch, options, device):
     program = program if arch == 'x86_64' else ARCHES[arch].machine(program)[0]
     with Machines(program) as machines:
@@ -221,8 +206,8 @@ def device_moves(program, arch, options, device):
         value = tpm2.pcr_read(driver.command, 3)
         execute(source, 'migrate', uri=f'unix:{path}')
         moved(source, destination)
-        if isinstance(driver, I2cDriver):
-            bus = driver.i2c.bus
+        if isinstance(driver, I2c):
+            bus = driver.bus
             enabled = destination.qtest.number(f'readl {bus.base + bus.FUN_CTRL:#x}')
             assert enabled == 1, f'FUN_CTRL is {enabled:#x}'
         there = device(destination.qtest)
@@ -455,7 +440,7 @@ DEVICES = {
     'tpm-crb with its buffer on a page':
         ('x86_64', 'tpm-crb,tpmdev=t,buffer=page,buffer-address=0xfed60000,localities=on', Crb),
     'tpm-spapr': ('ppc64', 'tpm-spapr,tpmdev=t', Spapr),
-    'tpm-tis-i2c': ('arm', 'tpm-tis-i2c,tpmdev=t,bus=aspeed.i2c.bus.10,address=0x2e', I2cDriver),
+    'tpm-tis-i2c': ('arm', 'tpm-tis-i2c,tpmdev=t,bus=aspeed.i2c.bus.10,address=0x2e', I2c),
 }
 
 
