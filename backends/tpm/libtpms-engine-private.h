@@ -73,9 +73,13 @@ bool libtpms_storage_take(LibtpmsEngine *engine, GError **error);
  */
 bool libtpms_storage_claim(LibtpmsEngine *engine, GError **error);
 
-/* Around a save: have the directory; then let go of it, if that is wanted. */
+/*
+ * Around a save: have the directory; then let go of it, if that is wanted. When the save is
+ * refused, `was` being the state of before, let go again of what was taken for it.
+ */
 bool libtpms_storage_before_save(LibtpmsEngine *engine, GError **error);
 bool libtpms_storage_let_go(LibtpmsEngine *engine, const TPMState *state, GError **error);
+void libtpms_storage_after_refusal(LibtpmsEngine *engine, LibtpmsStorage was);
 
 /*
  * Around a load: have the directory, and change nothing in it; then either give back what was

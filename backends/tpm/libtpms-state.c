@@ -137,21 +137,29 @@ TPMState libtpms_state_get(const LibtpmsState *state)
     };
 }
 
-bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
+static bool save(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
 {
-    if (!engine->powered) {
-        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
-                    "the TPM in '%s' is off, and has no state to be saved",
-                    tpm_state_directory_get_path(engine->directory));
-        return false;
-    }
     if (!libtpms_storage_before_save(engine, error) ||
         !libtpms_engine_collect(engine, state, error)) {
         return false;
     }
     TPMState collected = libtpms_state_get(state);
 
-    if (!libtpms_storage_let_go(engine, &collected, error)) {
+    return libtpms_storage_let_go(engine, &collected, error);
+}
+
+bool libtpms_engine_save(LibtpmsEngine *engine, LibtpmsState *state, GError **error)
+{
+    LibtpmsStorage was = engine->storage;
+
+    if (!engine->powered) {
+        g_set_error(error, TPMDEV_ERROR, TPM_ERROR_TPM,
+                    "the TPM in '%s' is off, and has no state to be saved",
+                    tpm_state_directory_get_path(engine->directory));
+        return false;
+    }
+    if (!save(engine, state, error)) {
+        libtpms_storage_after_refusal(engine, was);
         return false;
     }
     engine->handed_out = true;

@@ -16,9 +16,9 @@
  * because the one who wanted the save waited no longer for it. A save leads to LET_GO where the
  * configuration says so; else the lock is kept. A load ends in UNCLAIMED when the directory already
  * holds what was loaded, as one does that the source has let go of; else the state is stored and
- * the directory OURS. One that fails gives back what it has taken: AWAY and LET_GO are then what
- * they were. A start that cannot take leads to AWAY, and so does a TPM that cannot go on, whose
- * power is cut: another has gone on with it.
+ * the directory OURS. A load or save that fails gives back what it has taken: AWAY and LET_GO are
+ * then what they were. A start that cannot take leads to AWAY, and so does a TPM that cannot go on,
+ * whose power is cut: another has gone on with it.
  *
  * Unclaimed, the directory is what the source left behind, byte by byte, and so the source can go
  * on if this process ends before its guest did anything with the TPM. To claim it is to store what
@@ -215,6 +215,15 @@ bool libtpms_storage_let_go(LibtpmsEngine *engine, const TPMState *state, GError
     }
     engine->storage = STORAGE_LET_GO;
     return true;
+}
+
+/* What was stored for this save is no longer what was let go of, and stays with this TPM. */
+void libtpms_storage_after_refusal(LibtpmsEngine *engine, LibtpmsStorage was)
+{
+    if (was == STORAGE_LET_GO && engine->storage == STORAGE_UNCLAIMED &&
+        tpm_state_directory_is_as_left(engine->directory, NULL)) {
+        libtpms_storage_give_back(engine, was);
+    }
 }
 
 /* ---- load ---- */

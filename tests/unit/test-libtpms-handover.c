@@ -96,6 +96,22 @@ static void end_waiting(void)
     g_mutex_unlock(&wait_lock);
 }
 
+/* ---- a directory that cannot be let go of ---- */
+
+static gint let_go_fails; /* atomic */
+
+bool __real_tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error);
+bool __wrap_tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error);
+
+bool __wrap_tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error)
+{
+    if (g_atomic_int_get(&let_go_fails)) {
+        g_set_error_literal(error, TPMDEV_ERROR, TPM_ERROR_IO, "the disk is sick");
+        return false;
+    }
+    return __real_tpm_state_directory_let_go(directory, error);
+}
+
 /* Also when the test has failed. */
 static int handover_tear_down(void **state)
 {
@@ -104,6 +120,7 @@ static int handover_tear_down(void **state)
     g_mutex_unlock(&wait_lock);
     tpm_state_directory_close(other);
     begin_waiting(NULL, false);
+    g_atomic_int_set(&let_go_fails, FALSE);
     return fixture_tear_down(state);
 }
 
@@ -436,6 +453,29 @@ static void test_a_source_may_be_saved_again(void **state)
     tpm_state_directory_close(other);
     resume(fixture);
     assert_mark(fixture, before);
+}
+
+/* The state of before may be on its way to another, who is to have the directory. */
+static void test_a_second_save_that_fails_keeps_no_directory(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_source(fixture);
+    g_autoptr(GBytes) before = tpm_mark(fixture);
+    g_autofree TPMState *saved = save_tpm(fixture);
+
+    g_atomic_int_set(&let_go_fails, TRUE);
+    assert_null(backend_client_save(fixture->client));
+    g_atomic_int_set(&let_go_fails, FALSE);
+    assert_string_equal(fixture->client->move_error, "the disk is sick");
+    assert_anybodys(fixture);
+    resume(fixture);
+    assert_mark(fixture, before);
+    assert_ours(fixture);
+    g_atomic_int_set(&let_go_fails, TRUE);
+    assert_null(backend_client_save(fixture->client));
+    g_atomic_int_set(&let_go_fails, FALSE);
+    assert_ours(fixture);
 }
 
 /* It is off, and nothing of it is in the way. */
@@ -994,6 +1034,7 @@ int main(void)
         HANDOVER_TEST(test_a_destination_waits_for_the_source_to_let_go),
         HANDOVER_TEST(test_a_source_does_not_go_on_where_another_has),
         HANDOVER_TEST(test_a_source_may_be_saved_again),
+        HANDOVER_TEST(test_a_second_save_that_fails_keeps_no_directory),
         HANDOVER_TEST(test_a_source_that_could_not_go_on_loads_what_comes_back),
         HANDOVER_TEST(test_a_source_does_not_go_on_with_what_it_cannot_read),
         HANDOVER_TEST(test_a_start_takes_what_is_there),
