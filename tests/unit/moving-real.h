@@ -14,7 +14,7 @@ typedef TPMBackend *(*MovingOpen)(const char *directory, TPMVersion version, GEr
 typedef struct MovingReal {
     const char *name; /* of the tests */
     MovingOpen open;
-    bool (*is_wanted)(const Subject *subject);
+    bool (*is_wanted)(const Subject *subject); /* NULL: each that differs to a TPM */
 } MovingReal;
 
 /* Run the tests, each a subject; returns how many failed. */
