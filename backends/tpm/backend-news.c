@@ -79,7 +79,7 @@ static void delivery_tell(const Delivery *delivery, TPMBackend *backend,
 
 /* ---- the link ---- */
 
-static GSource *mailbox_new(TPMBackend *backend, GMainContext *context);
+static void deliver(const TPMMailbox *mailbox, void *opaque);
 
 /* So many changes of the link a client hears of in a second, and then how it stands in the end. */
 #define LINK_NEWS_PER_SECOND 10
@@ -101,9 +101,9 @@ static bool link_is_due(TPMBackend *backend)
     }
     if (backend->link_news >= LINK_NEWS_PER_SECOND) {
         if (!backend->mailbox) {
-            backend->mailbox = mailbox_new(backend, backend->context);
+            backend->mailbox = tpm_mailbox_new(backend->context, deliver, backend);
         }
-        g_source_set_ready_time(backend->mailbox, backend->link_second + G_USEC_PER_SEC);
+        tpm_mailbox_wake(backend->mailbox, backend->link_second + G_USEC_PER_SEC);
         return false;
     }
     backend->link_news++;
@@ -164,47 +164,21 @@ void tpm_backend_tell_and_unlock(TPMBackend *backend)
     if (may_deliver_here(backend)) {
         tpm_backend_deliver_locked(backend);
     } else {
-        g_source_set_ready_time(backend->mailbox, 0);
+        tpm_mailbox_wake(backend->mailbox, 0);
     }
     g_mutex_unlock(&backend->lock);
 }
 
-static gboolean mailbox_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+static void deliver(const TPMMailbox *mailbox, void *opaque)
 {
-    TPMBackend *backend = data;
+    TPMBackend *backend = opaque;
 
-    (void)callback;
-    g_source_set_ready_time(source, -1);
     g_mutex_lock(&backend->lock);
     /* Else it belongs to a device that has unbound itself, and there may be another by now. */
-    if (source == backend->mailbox) {
+    if (mailbox == backend->mailbox) {
         tpm_backend_deliver_locked(backend);
     }
     g_mutex_unlock(&backend->lock);
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean mailbox_callback(gpointer data)
-{
-    (void)data; /* never called: mailbox_dispatch() does the work, this only carries its data */
-    return G_SOURCE_CONTINUE;
-}
-
-static GSourceFuncs mailbox_funcs = { .dispatch = mailbox_dispatch };
-
-static void mailbox_destroyed(gpointer data)
-{
-    tpmdev_backend_unref(data);
-}
-
-static GSource *mailbox_new(TPMBackend *backend, GMainContext *context)
-{
-    GSource *source = g_source_new(&mailbox_funcs, sizeof(GSource));
-
-    g_source_set_name(source, "tpmdev-mailbox");
-    g_source_set_callback(source, mailbox_callback, tpmdev_backend_ref(backend), mailbox_destroyed);
-    g_source_attach(source, context);
-    return source;
 }
 
 void tpm_backend_report(TPMBackend *backend, const GError *error)
@@ -240,7 +214,7 @@ bool tpm_backend_bind(TPMBackend *backend, const TPMBackendClient *callbacks, vo
         backend->client = client;
         backend->context = context;
         backend->own_context = !host_context;
-        backend->mailbox = host_context ? mailbox_new(backend, host_context) : NULL;
+        backend->mailbox = host_context ? tpm_mailbox_new(host_context, deliver, backend) : NULL;
         backend->news = backend->established ? NEWS_ESTABLISHED : 0;
         backend->link_told = TPM_LINK_CONNECTED;
         tpm_backend_deliver_locked(backend);
@@ -267,7 +241,7 @@ bool tpm_backend_is_bound(TPMBackend *backend)
 void tpm_backend_unbind(TPMBackend *backend)
 {
     g_mutex_lock(&backend->lock);
-    GSource *mailbox = g_steal_pointer(&backend->mailbox);
+    TPMMailbox *mailbox = g_steal_pointer(&backend->mailbox);
 
     backend->callbacks = NULL;
     backend->idle_waits++;
@@ -288,7 +262,6 @@ void tpm_backend_unbind(TPMBackend *backend)
         backend->klass->cancel(backend->self);
     }
     if (mailbox) {
-        g_source_destroy(mailbox);
-        g_source_unref(mailbox);
+        tpm_mailbox_free(mailbox);
     }
 }

@@ -8,6 +8,7 @@
 #define TPM_BACKEND_PRIVATE_H
 
 #include "backend-internal.h"
+#include "mailbox.h"
 #include "statistics.h"
 
 typedef enum BackendState {
@@ -75,7 +76,7 @@ struct TPMBackend {
      * context is our own every thread will do, and there is a source only for what must wait for
      * its time.
      */
-    GSource *mailbox;
+    TPMMailbox *mailbox;
     unsigned news;
     TPMBackendLink link_told; /* what the client knows of the link */
     gint64 link_second;       /* when the second began for which link_news counts, in us */
