@@ -264,13 +264,16 @@ static bool commit_part(LibtpmsEngine *engine, TPMStateKind kind, GBytes *part, 
 
 /*
  * The volatile part is in the TPM's memory, and nothing of an older one may be there when it is
- * powered on the next time.
+ * powered on the next time. What is put back has a counter of its own again, and so the saved part
+ * is put back with it.
  */
 bool libtpms_engine_commit(LibtpmsEngine *engine, GBytes *permanent, GBytes *saved, bool *lost,
                            GError **error)
 {
     g_autoptr(GBytes) before =
         tpm_state_directory_load(engine->directory, TPM_STATE_PERMANENT, NULL);
+    g_autoptr(GBytes) saved_before =
+        tpm_state_directory_load(engine->directory, TPM_STATE_SAVED, NULL);
 
     if (!commit_part(engine, TPM_STATE_PERMANENT, permanent, error)) {
         return false;
@@ -279,7 +282,8 @@ bool libtpms_engine_commit(LibtpmsEngine *engine, GBytes *permanent, GBytes *sav
         commit_part(engine, TPM_STATE_SAVED, saved, error)) {
         return true;
     }
-    *lost = !before || !commit_part(engine, TPM_STATE_PERMANENT, before, NULL);
+    *lost = !before || !commit_part(engine, TPM_STATE_PERMANENT, before, NULL) ||
+            !commit_part(engine, TPM_STATE_SAVED, saved_before, NULL);
     return false;
 }
 

@@ -96,9 +96,10 @@ static void end_waiting(void)
     g_mutex_unlock(&wait_lock);
 }
 
-/* ---- a directory that cannot be let go of ---- */
+/* ---- a directory on a disk that is sick ---- */
 
-static gint let_go_fails; /* atomic */
+static gint let_go_fails; /* atomic; and so the next: it fails once */
+static gint store_of_saved_fails;
 
 bool __real_tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error);
 bool __wrap_tpm_state_directory_let_go(TPMStateDirectory *directory, GError **error);
@@ -112,6 +113,22 @@ bool __wrap_tpm_state_directory_let_go(TPMStateDirectory *directory, GError **er
     return __real_tpm_state_directory_let_go(directory, error);
 }
 
+bool __real_tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind,
+                                      const void *data, size_t size, GError **error);
+bool __wrap_tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind,
+                                      const void *data, size_t size, GError **error);
+
+bool __wrap_tpm_state_directory_store(TPMStateDirectory *directory, TPMStateKind kind,
+                                      const void *data, size_t size, GError **error)
+{
+    if (kind == TPM_STATE_SAVED &&
+        g_atomic_int_compare_and_exchange(&store_of_saved_fails, TRUE, FALSE)) {
+        g_set_error_literal(error, TPMDEV_ERROR, TPM_ERROR_IO, "the disk is sick");
+        return false;
+    }
+    return __real_tpm_state_directory_store(directory, kind, data, size, error);
+}
+
 /* Also when the test has failed. */
 static int handover_tear_down(void **state)
 {
@@ -121,6 +138,7 @@ static int handover_tear_down(void **state)
     tpm_state_directory_close(other);
     begin_waiting(NULL, false);
     g_atomic_int_set(&let_go_fails, FALSE);
+    g_atomic_int_set(&store_of_saved_fails, FALSE);
     return fixture_tear_down(state);
 }
 
@@ -975,6 +993,23 @@ static void test_what_tpm_save_state_keeps_changes_hands(void **state)
     assert_int_equal(COMMAND(fixture, startup_state_1_2), 0);
 }
 
+/* It is put back beside the permanent state, for it is stale beside a later one. */
+static void test_what_tpm_save_state_keeps_outlives_a_load_that_is_not_stored(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_with(fixture, (TPMLibtpmsConfig){ .version = TPM_VERSION_1_2 });
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_1_2), 0);
+    assert_int_equal(COMMAND(fixture, save_state_1_2), 0);
+    g_autofree TPMState *saved = save_tpm(fixture);
+
+    g_atomic_int_set(&store_of_saved_fails, TRUE);
+    assert_load_refused(fixture, saved, TPM_ERROR_IO, "the disk is sick");
+    start_tpm(fixture);
+    assert_int_equal(COMMAND(fixture, startup_state_1_2), 0);
+}
+
 /* ---- options ---- */
 
 static void test_the_options_are_switches(void **state)
@@ -1061,6 +1096,7 @@ int main(void)
         HANDOVER_TEST(test_a_start_without_a_state_encrypts_what_is_there),
         HANDOVER_TEST(test_the_host_hears_of_the_counter_with_the_first_use),
         HANDOVER_TEST(test_what_tpm_save_state_keeps_changes_hands),
+        HANDOVER_TEST(test_what_tpm_save_state_keeps_outlives_a_load_that_is_not_stored),
         HANDOVER_TEST(test_the_options_are_switches),
         HANDOVER_TEST(test_option_strings_have_both),
     };
