@@ -8,7 +8,8 @@
  *
  * What can go wrong with it, and is kept from happening here: without permanent state it makes a
  * new TPM, so state that cannot be loaded must never look like none; it crashes when a TPM 1.2 gets
- * a command while off; it prints to standard error unless it has another descriptor.
+ * a command while off; it reads behind a state that is damaged; it prints to standard error unless
+ * it has another descriptor.
  *
  * Neighbours: libtpms.c calls from its worker; state-directory.c holds the state; libtpms-state.c
  * hands it out, and puts another one in its place; libtpms-storage.c knows whose the directory is.
@@ -129,6 +130,12 @@ static bool drop(LibtpmsEngine *engine, TPMStateKind kind, GError **error)
     return true;
 }
 
+/*
+ * libtpms skips as many bytes of a damaged state as a 16-bit number in it says, and reads on, be
+ * that behind the state (measured, 0.9.2). There it finds zeros, and refuses.
+ */
+#define BEHIND_STATE (0x10000u + 4096u)
+
 static TPM_RESULT on_load(unsigned char **data, uint32_t *length, uint32_t tpm_number,
                           const char *name)
 {
@@ -151,7 +158,7 @@ static TPM_RESULT on_load(unsigned char **data, uint32_t *length, uint32_t tpm_n
     gsize size;
     const void *bytes = g_bytes_get_data(state, &size);
 
-    *data = malloc(size); /* libtpms frees it; TPM_Malloc() would stop at 128 KiB */
+    *data = calloc(1, size + BEHIND_STATE); /* libtpms frees it; TPM_Malloc() has a limit */
     if (!*data) {
         return TPM_SIZE;
     }

@@ -6,6 +6,10 @@
 #include "libtpms-fixture.h"
 
 #include <glib/gstdio.h>
+#include <libtpms/tpm_error.h>
+#include <libtpms/tpm_library.h>
+#include <libtpms/tpm_nvfilename.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -37,6 +41,35 @@ static void assert_refused(Fixture *fixture, const TPMState *state, const char *
 
     assert_true(g_bytes_equal(stored, stored_now));
     assert_false(is_state_file(fixture, "volatilestate"));
+}
+
+/* ---- what libtpms is given ---- */
+
+static struct libtpms_callbacks *callbacks; /* as they were registered last */
+
+TPM_RESULT __real_TPMLIB_RegisterCallbacks(struct libtpms_callbacks *given);
+TPM_RESULT __wrap_TPMLIB_RegisterCallbacks(struct libtpms_callbacks *given);
+
+TPM_RESULT __wrap_TPMLIB_RegisterCallbacks(struct libtpms_callbacks *given)
+{
+    callbacks = given;
+    return __real_TPMLIB_RegisterCallbacks(given);
+}
+
+/* libtpms 0.9.2 skips as many bytes as a state says, up to 64 KiB, and then reads on. */
+static void test_behind_a_state_there_are_zeros_to_be_read(void **state)
+{
+    static const uint8_t zeros[0x10000 + 16];
+    unsigned char *data = NULL;
+    uint32_t size = 0;
+
+    make_running(*state);
+    assert_int_equal(callbacks->tpm_nvram_loaddata(&data, &size, 0, TPM_PERMANENT_ALL_NAME),
+                     TPM_SUCCESS);
+    assert_true(size > 0);
+    assert_true(malloc_usable_size(data) >= size + sizeof(zeros));
+    assert_memory_equal(data + size, zeros, sizeof(zeros));
+    free(data);
 }
 
 /* ---- what is refused ---- */
@@ -366,6 +399,7 @@ static void test_what_tpm_save_state_keeps_goes_along(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_behind_a_state_there_are_zeros_to_be_read),
         TEST(test_a_state_without_a_permanent_part_is_refused),
         TEST(test_a_state_without_a_volatile_part_is_refused),
         TEST(test_a_state_with_parts_of_another_version_is_refused),
