@@ -22,8 +22,7 @@ typedef struct TPMSecret {
 TPMSecret *tpm_secret_new(size_t size);
 TPMSecret *tpm_secret_free(TPMSecret *secret); /* NULL will do; returns NULL */
 
-/* Room for so many bytes more, behind the `len` there are: to be written and counted by the caller.
- */
+/* Room for so many bytes more, behind the `len` there are; the caller writes and counts them. */
 uint8_t *tpm_secret_reserve(TPMSecret *secret, size_t size);
 void tpm_secret_append(TPMSecret *secret, const void *data, size_t size);
 

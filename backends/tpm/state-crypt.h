@@ -6,7 +6,8 @@
  * of the file's header, so no two files are encrypted under one key and nonce, however many a TPM
  * stores. It is encrypted by AES-256-GCM (NIST SP 800-38D) with its header as additional data.
  *
- * All of it is OpenSSL's. Used by state-file.c, and by hw/tpm/state-stream.c for its digest.
+ * All of it is OpenSSL's. Used by state-file.c, by hw/tpm/state-stream.c for its digest, and by
+ * whatever has a TPM's state to wipe.
  */
 #ifndef TPM_STATE_CRYPT_H
 #define TPM_STATE_CRYPT_H

@@ -6,8 +6,8 @@
  * All file names are looked up in the directory that was opened, so that it stays the same one
  * when the host renames it. Nothing here follows a symbolic link or waits for a FIFO.
  *
- * Neighbours: libtpms-engine.c loads and stores; state-file.c has the form of a file,
- * state-replace.c puts it on the disk.
+ * Neighbours: libtpms-engine.c loads and stores, libtpms-storage.c takes the directory and lets go
+ * of it; state-file.c has the form of a file, state-replace.c puts it on the disk.
  */
 #include "state-directory.h"
 #include "state-lock.h"

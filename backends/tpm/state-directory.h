@@ -15,7 +15,7 @@
  * One user at a time: whoever takes the directory into use holds its lock, state-lock.h. It can let
  * go of it, and take it again: in between nothing in it is read or changed by this user.
  *
- * One thread at a time. Used by libtpms-engine.c.
+ * One thread at a time. Used by libtpms-engine.c, libtpms-state.c and libtpms-storage.c.
  */
 #ifndef TPM_STATE_DIRECTORY_H
 #define TPM_STATE_DIRECTORY_H

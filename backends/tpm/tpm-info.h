@@ -8,7 +8,8 @@
  *
  * Source: libtpms' manual page TPMLIB_GetInfo(3), swtpm's swtpm_ioctls(3), and what 0.9.2 was seen
  * to answer. Its results for a state were measured with 0.9.2 too.
- * Used by libtpms-state.c and libtpms-engine.c, and by emulator-info.c and emulator-control.c.
+ * Used by libtpms-state.c and libtpms-engine.c, and by emulator-info.c, emulator-state.c and
+ * emulator-control.c.
  */
 #ifndef TPM_INFO_H
 #define TPM_INFO_H

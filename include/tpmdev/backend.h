@@ -389,8 +389,8 @@ TPMBackend *tpmdev_backend_new_from_string(const char *options, TPMChardevLookup
  * @opaque:    for @counter_changed
  * @incoming:  the TPM comes from another process, which may have @directory still: it is not looked
  *             at before the state of that TPM is loaded, or the TPM is started without one.
- * Whatever is wrong with it is an error of the load or the start then; they wait three seconds for
- * the other one to let go of it
+ *             Whatever is wrong with it is an error of the load or the start then; they wait three
+ *             seconds for the other one to let go of it
  * @release_lock_outgoing: from a save of the TPM on another process may have @directory, until
  *             this one is resumed. Without it the directory is this one's to its end
  *
