@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A mailbox is called on its context when its time has come, and its end is the end of its calls. */
+/* A mailbox is called on its context when its time has come, and its end is the end of its calls.
+ */
 #include "mailbox.h"
 
 #include <setjmp.h>
