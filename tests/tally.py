@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Count the results of one or more meson test runs.
 
-usage: tally.py [--no-skips] LABEL=TESTLOG.json ...
+usage: tally.py [--no-skips] [--failed WHAT] ... LABEL=TESTLOG.json ...
 
 Every line a test printed in the Test Anything Protocol counts as one result; a test program that
-broke off counts as one failure more. Prints what failed and what was skipped, each with its
+broke off counts as one failure more, and so does WHAT, which is no test of meson's. Prints what failed and what was skipped, each with its
 reason, and at the very end `N passed, N failed, N skipped`. The exit status is 1 when anything
 failed, when nothing passed, or, with --no-skips, when anything was skipped.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -56,12 +57,16 @@ class Tally:
             self.passed += 1
 
 
-def main(arguments):
-    no_skips = "--no-skips" in arguments
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--no-skips", action="store_true", help="nothing may be skipped")
+    parser.add_argument("--failed", action="append", default=[], metavar="WHAT",
+                        help="something else that failed")
+    parser.add_argument("logs", nargs="+", metavar="LABEL=TESTLOG.json")
+    args = parser.parse_args()
     tally = Tally()
-    for argument in arguments:
-        if argument == "--no-skips":
-            continue
+    tally.failed += [(what, "not ok", None) for what in args.failed]
+    for argument in args.logs:
         label, _, path = argument.partition("=")
         with open(path, encoding="utf-8", errors="replace") as log:
             for line in log:
@@ -72,12 +77,12 @@ def main(arguments):
         print(f"FAILED: {name}: {reason}")
         if test:
             print((test.get("stdout", "") + test.get("stderr", ""))[-4000:])
-    if no_skips and tally.skipped:
+    if args.no_skips and tally.skipped:
         print("here everything can be installed, so nothing may be skipped")
     print(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")
-    bad = tally.failed or not tally.passed or (no_skips and tally.skipped)
+    bad = tally.failed or not tally.passed or (args.no_skips and tally.skipped)
     return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
