@@ -4,7 +4,7 @@
  * became of its calls, on the right thread.
  *
  * From backend.c (stage 4 of 6), which notes news under the backend's lock, to the client's
- * functions, hw/tpm/request.c's (stage 5).
+ * functions, hw/tpm/request.c's (stage 5); by way of mailbox.c where that is another thread's.
  */
 #include "backend-private.h"
 #include "io.h"

@@ -407,9 +407,8 @@ void tpm_emulator_load_refused(Emulator *emulator, const char *message, uint32_t
     g_autofree char *form = incoming_form(emulator);
     GError *error = tpm_emulator_error(
         emulator, is_set ? tpm_swtpm_state_error(result) : TPM_ERROR_TPM,
-        "did not take the TPM's state, which %s wrote%s; it is %s and refused %s%s%s with result "
-        "%Xh "
-        "(%s)",
+        "did not take the TPM's state, which %s wrote%s; it is %s and refused %s%s%s with "
+        "result %Xh (%s)",
         emulator->move.incoming->writer, form, own, message, is_set ? " of the part " : "", part,
         result, is_set ? tpm_swtpm_state_words(result) : tpm_swtpm_result_name(result));
 

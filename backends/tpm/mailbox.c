@@ -3,6 +3,9 @@
  * A source whose end is known. g_source_destroy() does not wait for a dispatch that another thread
  * has begun, and keeping what it works on alive until then would have that freed there, and later:
  * a TPM's directory would be in use for a moment after its owner has let go of it.
+ *
+ * Between stages 4 and 5 of 6, where the host has a context, and for news that wait their time.
+ * Neighbour: backend-news.c, which has something to tell.
  */
 #include "mailbox.h"
 
